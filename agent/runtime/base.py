@@ -1,0 +1,255 @@
+"""The runtime protocol: what the agent asks of a container engine, and the plain data that it gets back.
+
+A pod is a sandbox (a container that only sleeps and holds the network namespace) plus its containers, which
+join it. State lives with the engine: a sandbox's *name* says which pod it serves (Docker labels cannot change
+after creation, and a warm sandbox is made before its pod is known), a container's *labels* say the rest. So a
+restarted agent learns everything from ``list_pods`` and ``list_containers``.
+
+Implementations: Docker, and a hollow one that only pretends (for load without hosts). All methods are safe to
+call concurrently; none blocks the event loop; each is bounded in time and raises RuntimeFailure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+
+class RuntimeFailure(Exception):
+    """The engine refused or failed. ``reason`` is a Kubernetes reason (RunContainerError, ErrImagePull ...)."""
+
+    def __init__(self, message: str, reason: str = "RunContainerError") -> None:
+        super().__init__(message)
+        self.message, self.reason = message, reason
+
+
+class RuntimeUnavailable(RuntimeFailure):
+    """The engine does not answer; what was asked may or may not have happened."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "RuntimeUnavailable")
+
+
+class ImageMissing(RuntimeFailure):
+    """The image is not on this host and the pull policy is Never."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "ErrImageNeverPull")
+
+
+class State(StrEnum):
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True)
+class PodIdentity:
+    uid: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A sandbox as observed. ``pod`` is None while it waits in the warm pool."""
+
+    id: str
+    pod: PodIdentity | None
+    running: bool
+    process_id: int
+    """Process id on the host, for its network namespace; 0 when not running."""
+    created_at: datetime
+    hostname: str = ""
+    host_network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerInfo:
+    """A container as observed. ``attempt`` counts from 0: restart number in this pod."""
+
+    id: str
+    pod: PodIdentity
+    name: str
+    attempt: int
+    sandbox_id: str
+    state: State
+    image: str
+    image_id: str
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    exit_code: int = 0
+    oom_killed: bool = False
+    error: str = ""
+    spec_hash: str = ""
+    init: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A bind mount from the host, or memory when ``source`` is empty."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    size_bytes: int = 0
+    memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """What a sandbox of ``pod`` needs; with ``pod`` None one for the warm pool."""
+
+    pod: PodIdentity | None
+    hostname: str
+    host_network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """A container to create, everything resolved: no references left to look up."""
+
+    pod: PodIdentity
+    name: str
+    attempt: int
+    sandbox_id: str
+    image: str
+    command: tuple[str, ...] | None
+    args: tuple[str, ...] | None
+    env: tuple[tuple[str, str], ...]
+    working_dir: str
+    mounts: tuple[Mount, ...]
+    spec_hash: str
+    hostname: str = ""
+    """The pod's hostname, set in the container after start where its sandbox came from the warm pool."""
+    cpu_shares: int = 2
+    cpu_quota: int = 0
+    """Microseconds per 100 ms period; 0 for no limit."""
+    memory_bytes: int = 0
+    oom_score_adj: int | None = None
+    host_network: bool = False
+    init: bool = False
+    tty: bool = False
+    stdin: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEvent:
+    """Something happened to a container of ours. ``action`` is ``start``, ``die``, ``destroy``, ``oom``; an
+    event with an empty ``container_id`` means that events may have been missed: look at everything again."""
+
+    action: str
+    container_id: str
+    pod_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    version: str
+    api_version: str
+    os: str
+    architecture: str
+    kernel: str
+    os_image: str
+    cpus: int
+    memory_bytes: int
+    storage_driver: str
+    cgroup_version: str
+    data_root: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    id: str
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    exit_code: int
+    output: bytes
+    """Stdout and stderr together, cut at 10 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """Options of a log read, as ``PodLogOptions``; ``since`` and ``since_seconds`` exclude each other."""
+
+    follow: bool = False
+    tail_lines: int | None = None
+    since: datetime | None = None
+    since_seconds: int | None = None
+    timestamps: bool = False
+    limit_bytes: int | None = None
+
+
+class Runtime(Protocol):
+    """What the agent asks of an engine."""
+
+    async def info(self) -> EngineInfo: ...
+
+    async def list_sandboxes(self) -> Sequence[Sandbox]:
+        """Every sandbox of this agent, warm ones too."""
+        ...
+
+    async def list_containers(self, pod_uid: str = "") -> Sequence[ContainerInfo]:
+        """Every container of this agent's pods, running or not; of one pod when ``pod_uid`` is given."""
+        ...
+
+    def events(self) -> AsyncIterator[EngineEvent]:
+        """Events from now on, without end: it reconnects by itself with back-off, and says so with an event that
+        has no container. The subscription is live when the first event (always such a one) is delivered."""
+        ...
+
+    async def create_sandbox(self, spec: SandboxSpec) -> Sandbox:
+        """Create and start a sandbox; its network namespace has only ``lo``, unless ``host_network``."""
+        ...
+
+    async def claim_sandbox(self, sandbox_id: str, pod: PodIdentity) -> None:
+        """Give a warm sandbox to a pod (a rename, durable before it returns)."""
+        ...
+
+    async def remove_sandbox(self, sandbox_id: str) -> None:
+        """Kill and remove; no error if it is gone."""
+        ...
+
+    async def image_present(self, image: str) -> Image | None: ...
+
+    async def pull_image(self, image: str) -> Image:
+        """Pull. Raises RuntimeFailure with ErrImagePull or InvalidImageName and the engine's message."""
+        ...
+
+    async def list_images(self) -> Sequence[Image]: ...
+
+    async def create_container(self, spec: ContainerSpec) -> str:
+        """Create, not start; its id. If one of the same pod, name and attempt exists, that one's id."""
+        ...
+
+    async def start_container(self, container_id: str, hostname: str = "") -> None:
+        """Start; with ``hostname``, set it in the container's UTS namespace right after."""
+        ...
+
+    async def stop_container(self, container_id: str, grace_seconds: int) -> None:
+        """SIGTERM (or the image's stop signal), after ``grace_seconds`` SIGKILL; returns when it has ended."""
+        ...
+
+    async def remove_container(self, container_id: str) -> None:
+        """Kill and remove; no error if it is gone."""
+        ...
+
+    async def exec(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
+        """Run a command inside; on timeout TimeoutError."""
+        ...
+
+    def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """The log's bytes, stdout and stderr in the order written; with ``follow`` until the container ends."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,121 @@
+"""What the API server knows of a kind: one ``Kind`` row. The verbs are written once and driven by these rows.
+
+Adding a kind is one row in ``table.py`` and one file beside this with its defaulting, validation and columns.
+The functions in a row are pure: trees in, trees or errors out, no I/O, no clock of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from shared.api.errors import Cause
+from shared.api.kinds import Resource
+from shared.api.meta import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a server-side table. ``cell`` reads the value off an object; ``now`` is for ages.
+
+    ``priority`` 0 columns always show, 1 with ``-o wide``. Names, types, formats and order are Kubernetes' own.
+    """
+
+    name: str
+    type: str
+    description: str
+    cell: Callable[[JSON, datetime], Any]
+    format: str = ""
+    priority: int = 0
+
+
+def _nothing(obj: JSON) -> None:
+    """Default of ``default``: the kind has no defaults."""
+
+
+def _valid(obj: JSON, old: JSON | None) -> Iterable[Cause]:
+    """Default of ``validate``: nothing beyond the schema and metadata."""
+    return ()
+
+
+def _no_warnings(obj: JSON) -> Iterable[str]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A subresource of a kind: its discovery entry. ``name`` is ``status``, ``scale``, ``log`` ..."""
+
+    name: str
+    verbs: tuple[str, ...]
+    kind: str = ""
+    """The kind that it speaks; the parent's when empty."""
+    group: str | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row of the table of kinds."""
+
+    resource: Resource[Any]
+    singular: str
+    columns: tuple[Column, ...]
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = (
+        "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch",
+    )  # fmt: skip
+    subresources: tuple[Subresource, ...] = ()
+
+    default: Callable[[JSON], None] = _nothing
+    """Fill in defaults, in place, on a tree that nobody else holds (after decoding, before validation).
+    Also canonicalises quantities. Runs on create and update."""
+
+    validate: Callable[[JSON, JSON | None], Iterable[Cause]] = _valid
+    """What is wrong with the new object, given the old one (None on create), beyond schema and metadata:
+    field paths, immutable fields, cross-field rules."""
+
+    validate_status: Callable[[JSON, JSON | None], Iterable[Cause]] = _valid
+    """The same for an update through the status subresource."""
+
+    warnings: Callable[[JSON], Iterable[str]] = _no_warnings
+    """What a client should be warned about (the ``Warning:`` header)."""
+
+    spec_fields: tuple[str, ...] = ("spec",)
+    """Top-level fields whose change counts up ``metadata.generation`` (when ``has_generation``)."""
+
+    has_generation: bool = False
+
+    selectable_fields: Callable[[JSON], Mapping[str, str]] | None = None
+    """Fields beyond metadata.name and metadata.namespace that a field selector may name, with their values;
+    given ``{}`` it must return the same keys with empty values."""
+
+    scale: ScalePaths | None = None
+
+    default_grace_seconds: Callable[[JSON], int] | None = None
+    """Graceful deletion: the kind's own grace (a pod's terminationGracePeriodSeconds); None deletes at once."""
+
+    default_propagation: str = "background"
+    """What happens to dependents when a delete names no propagation policy."""
+
+    name_rule: str = "dns-subdomain"
+    """``dns-subdomain``, ``dns-label``, ``dns-1035-label`` or ``path-segment`` (for names such as RBAC's)."""
+
+    extra_verbs: Sequence[str] = field(default=())
+
+    @property
+    def has_status(self) -> bool:
+        """Whether status is written through its own subresource only."""
+        return any(sub.name == "status" for sub in self.subresources)
+
+
+@dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where the scale subresource finds its numbers, as dotted paths."""
+
+    spec_replicas: str = "spec.replicas"
+    status_replicas: str = "status.replicas"
+    selector: str = "spec.selector"

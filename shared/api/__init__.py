@@ -1,0 +1,1 @@
+"""Kubernetes API data: frozen structs to read, pure functions over JSON trees. No I/O, no asyncio."""

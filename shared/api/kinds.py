@@ -1,0 +1,76 @@
+"""The kinds that the code itself works with: where each is served, and the struct it is read as.
+
+This is the client's view. What the API server does with a kind (validation, columns, strategy) is in
+``controlplane/apiserver/kinds``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from shared.api import apps, core
+from shared.api.meta import Object
+
+T = TypeVar("T", bound=Object)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource(Generic[T]):
+    """A kind as a client knows it: group, version, plural, kind, scope, and the struct of one object."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool
+    type: type[T]
+
+    @property
+    def api_version(self) -> str:
+        """``v1`` of the core group, else ``group/version``."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def group_resource(self) -> str:
+        """``pods`` or ``deployments.apps``: how Kubernetes names a resource in messages."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL path; without a name the collection's, without a namespace over all namespaces."""
+        parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        if name:
+            parts.append(name)
+        if subresource:
+            parts.append(subresource)
+        return "/".join(parts)
+
+
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", False, core.Namespace)
+NODES = Resource("", "v1", "nodes", "Node", False, core.Node)
+PODS = Resource("", "v1", "pods", "Pod", True, core.Pod)
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", True, core.ConfigMap)
+SECRETS = Resource("", "v1", "secrets", "Secret", True, core.Secret)
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True, core.ServiceAccount)
+SERVICES = Resource("", "v1", "services", "Service", True, core.Service)
+ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, core.Endpoints)
+EVENTS = Resource("", "v1", "events", "Event", True, core.Event)
+REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", True, apps.ReplicaSet)
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True, apps.Deployment)
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", True, apps.EndpointSlice)
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", True, apps.Lease)
+CERTIFICATE_SIGNING_REQUESTS = Resource(
+    "certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest", False,
+    apps.CertificateSigningRequest,
+)  # fmt: skip
+
+ALL: tuple[Resource[Object], ...] = (
+    NAMESPACES, NODES, PODS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES, ENDPOINTS, EVENTS, REPLICA_SETS,
+    DEPLOYMENTS, ENDPOINT_SLICES, LEASES, CERTIFICATE_SIGNING_REQUESTS,
+)  # type: ignore[assignment]  # fmt: skip
+
+NODE_LEASE_NAMESPACE = "kube-node-lease"
+"""A node's Lease here lives as long as the node heartbeats; its deletion is the news that the node is gone."""

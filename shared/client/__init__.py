@@ -1,0 +1,1 @@
+"""Clients of the API: the protocol, over HTTP, and the caches that watches keep."""

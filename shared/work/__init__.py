@@ -1,0 +1,1 @@
+"""How work is done here: clocks, back-off, keyed queues and supervised tasks."""
