@@ -1,0 +1,62 @@
+"""What can be set on ``longboat server``."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.settings import SettingsError, setting
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Settings of the control plane; the environment's prefix is ``LONGBOAT_SERVER_``."""
+
+    data_dir: Path = setting(Path("/var/lib/longboat"), "Directory of the store, the CA and admin.kubeconfig.")
+    listen: str = setting("0.0.0.0:6443", "Address that the API is served at.", metavar="HOST:PORT")  # noqa: S104
+    advertise: str = setting(
+        "", "Address that agents and kubectl reach the API at; found by the default route when empty.",
+        metavar="HOST:PORT",
+    )  # fmt: skip
+    store: str = setting("sqlite", "Where the state lives: sqlite, in the data directory.")
+    cluster_cidr: str = setting("10.42.0.0/16", "Address range of pods; each node gets a /24 of it.", metavar="CIDR")
+    heartbeat_interval: float = setting(1.0, "How often an agent reports, up to 100 nodes.", unit="seconds")
+    heartbeat_factor: float = setting(4.0, "A node is lost after this many intervals without a report.")
+    heartbeat_rate: float = setting(100.0, "From this many reports on, intervals are stretched.", unit="per second")
+    unreachable_toleration: int = setting(
+        0, "How long a pod stays bound to a lost node when it names no toleration of its own.", unit="seconds"
+    )
+    history_revisions: int = setting(10_000, "How many revisions a watch may reach back.")
+    store_limit: int = setting(2_000_000_000, "The store refuses writes beyond this size.", unit="bytes")
+    log_level: str = setting("info", "debug, info, warning or error.")
+    log_format: str = setting("plain", "plain or json.")
+
+    def __post_init__(self) -> None:
+        if self.store != "sqlite":
+            raise SettingsError(f"--store: {self.store!r} is not supported; this version has sqlite only")
+        split_address(self.listen, "--listen")
+        if self.advertise:
+            split_address(self.advertise, "--advertise")
+        try:
+            network = ipaddress.IPv4Network(self.cluster_cidr)
+        except ValueError as error:
+            raise SettingsError(f"--cluster-cidr: {error}; write for example 10.42.0.0/16") from error
+        if network.prefixlen > 24:
+            raise SettingsError(f"--cluster-cidr: {network} has no room for one node's /24")
+        for name in ("heartbeat_interval", "heartbeat_factor", "heartbeat_rate"):
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"--{name.replace('_', '-')}: must be above 0")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise SettingsError(f"--log-level: {self.log_level!r} is none of debug, info, warning, error")
+        if self.log_format not in ("plain", "json"):
+            raise SettingsError(f"--log-format: {self.log_format!r} is neither plain nor json")
+
+
+def split_address(text: str, where: str) -> tuple[str, int]:
+    """``HOST:PORT`` or ``[IPv6]:PORT`` in two. Raises SettingsError naming ``where``."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise SettingsError(f"{where}: {text!r} is not HOST:PORT")
+    return host, int(port)
