@@ -14,7 +14,7 @@ class ServerSettings:
     """Settings of the control plane; the environment's prefix is ``LONGBOAT_SERVER_``."""
 
     data_dir: Path = setting(Path("/var/lib/longboat"), "Directory of the store, the CA and admin.kubeconfig.")
-    listen: str = setting("0.0.0.0:6443", "Address that the API is served at.", metavar="HOST:PORT")  # noqa: S104
+    listen: str = setting("0.0.0.0:6443", "Address that the API is served at.", metavar="HOST:PORT")
     advertise: str = setting(
         "", "Address that agents and kubectl reach the API at; found by the default route when empty.",
         metavar="HOST:PORT",
