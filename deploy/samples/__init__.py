@@ -1,0 +1,1 @@
+"""What `longboat up` applies to show that the cluster works."""
