@@ -31,6 +31,10 @@ class Informers(Protocol):
 
     def cache(self, resource: Resource[T]) -> Cache[T]: ...
 
+    async def synced(self) -> None:
+        """Return when every cache asked for so far holds its first list."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
