@@ -10,19 +10,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from controlplane.controllers import conditions
 from shared.api.core import Pod
-from shared.api.meta import Condition
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 """Annotation: an int32; among pods otherwise alike the cheaper one is deleted first."""
 
 _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 _INT32 = 2**31
-
-
-def condition(conditions: Iterable[Condition], type: str) -> Condition | None:
-    """The condition of that type, if there."""
-    return next((c for c in conditions if c.type == type), None)
 
 
 def is_terminating(pod: Pod) -> bool:
@@ -42,13 +37,13 @@ def is_active(pod: Pod) -> bool:
 
 def is_ready(pod: Pod) -> bool:
     """Whether the Ready condition is True."""
-    ready = condition(pod.status.conditions, "Ready")
+    ready = conditions.find(pod.status.conditions, "Ready")
     return ready is not None and ready.status == "True"
 
 
 def ready_since(pod: Pod) -> datetime | None:
     """When the pod became ready; None if it is not, or does not say."""
-    ready = condition(pod.status.conditions, "Ready")
+    ready = conditions.find(pod.status.conditions, "Ready")
     return ready.last_transition_time if ready is not None and ready.status == "True" else None
 
 

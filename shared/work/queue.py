@@ -2,14 +2,18 @@
 
 - A key waits at most once, however often it is added.
 - A key is worked on by one worker at a time; added meanwhile, it is worked on again afterwards.
-- ``add_after`` delays; of several delays for a key the earliest counts. ``retry`` delays by back-off for each
-  key until ``forget``. Lives on one event loop.
+- ``add_after`` delays; of several delays for a key the earliest counts, and ``add`` makes it due now. ``retry``
+  delays by back-off for each key until ``forget``.
+- A taker that is cancelled while it waits takes no key with it.
+
+Lives on one event loop. Memory is bounded by the number of distinct keys.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import random
 from collections import deque
 from collections.abc import Hashable
 from typing import Generic, TypeVar
@@ -20,10 +24,10 @@ K = TypeVar("K", bound=Hashable)
 
 
 class WorkQueue(Generic[K]):
-    """Bounded by the number of distinct keys. ``waiting_since`` tells how long the oldest key has waited."""
+    """``len`` is how many keys are ready and wait for a worker. ``rng`` spreads the retries."""
 
-    def __init__(self, backoff: Backoff = Backoff(0.005, 60.0)) -> None:
-        self._backoff = backoff
+    def __init__(self, backoff: Backoff = Backoff(0.005, 60.0), rng: random.Random | None = None) -> None:
+        self._backoff, self._rng = backoff, rng
         self._ready: deque[K] = deque()
         self._added: dict[K, float] = {}
         self._working: set[K] = set()
@@ -59,13 +63,18 @@ class WorkQueue(Generic[K]):
         self._due[key] = due
         self._sequence += 1
         heapq.heappush(self._delayed, (due, self._sequence, key))
+        if len(self._delayed) > 2 * len(self._due) + 64:
+            # Keys that became ready sooner leave their entries behind; a busy key asked for every ten minutes
+            # would otherwise gather ten minutes of them.
+            self._delayed = [entry for entry in self._delayed if self._due.get(entry[2]) == entry[0]]
+            heapq.heapify(self._delayed)
         self._arm()
 
     def retry(self, key: K) -> float:
         """Add after the key's back-off; the seconds it will wait."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = self._backoff.delay(failures)
+        delay = self._backoff.delay(failures, self._rng)
         self.add_after(key, delay)
         return delay
 
@@ -95,11 +104,15 @@ class WorkQueue(Generic[K]):
             self.add(key)
 
     def _arm(self) -> None:
+        """Have the timer fire when the first delayed key is due."""
+        first = self._delayed[0][0] if self._delayed else None
         if self._timer is not None:
+            if self._timer.when() == first:
+                return
             self._timer.cancel()
             self._timer = None
-        if self._delayed:
-            self._timer = asyncio.get_running_loop().call_at(self._delayed[0][0], self._release)
+        if first is not None:
+            self._timer = asyncio.get_running_loop().call_at(first, self._release)
 
     def _release(self) -> None:
         self._timer = None

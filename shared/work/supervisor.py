@@ -1,4 +1,4 @@
-"""The owner of background tasks: named, watched, and ended together.
+"""The owner of background tasks: named, watched, and ended together. One event loop.
 
 ``Supervisor`` is an asyncio.TaskGroup for the essential services of a process (one fails: all end, the process
 exits and its own supervisor restarts it), plus guarded tasks for work on single objects, whose failure is
@@ -22,6 +22,7 @@ class Supervisor:
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopped = False
 
     async def __aenter__(self) -> Supervisor:
         await self._group.__aenter__()
@@ -34,20 +35,28 @@ class Supervisor:
 
     def service(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """An essential task: its failure ends the whole group with an ExceptionGroup."""
-        return self._keep(self._group.create_task(work, name=name))
+        return self._start(name, work)
 
     def spawn(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A guarded task: an exception is logged with the task's name and goes no further."""
-        return self._keep(self._group.create_task(_guard(name, work), name=name))
+        return self._start(name, _guard(name, work))
 
     def stop(self) -> None:
-        """Cancel every task; ``__aexit__`` then waits for their ends."""
+        """Cancel every task, and any that is started from now on; ``__aexit__`` then waits for their ends."""
+        self._stopped = True
         for task in list(self._tasks):
             task.cancel()
 
-    def _keep(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
+    def _start(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        try:
+            task = self._group.create_task(work, name=name)
+        except RuntimeError:  # the group has ended, or a failure is ending it
+            work.close()
+            raise
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if self._stopped:
+            task.cancel()
         return task
 
 
