@@ -1,0 +1,69 @@
+"""Agents, servers and Docker daemons restart; containers do not."""
+
+from tests.e2e.cluster import deployment, eventually
+
+CONTAINERS = "docker ps --no-trunc --format '{{.ID}}' --filter label=dev.longboat.container"
+
+
+def containers(host):
+    return sorted(host.ssh(CONTAINERS).split())
+
+
+def started(cluster, name="web", replicas=3):
+    cluster.apply(deployment(name, replicas))
+    cluster.kubectl("rollout", "status", f"deployment/{name}", "--timeout=90s")
+
+
+def test_an_agent_killed_restarts_no_container(cluster):
+    started(cluster)
+    host = cluster.lab.host(1)
+    before, pods = containers(host), {pod["metadata"]["uid"] for pod in cluster.pods("app=web")}
+    assert before
+    old = host.ssh("systemctl show -p MainPID --value longboat-agent").strip()
+    host.ssh(f"kill -9 {old}")
+    eventually(
+        lambda: host.ssh("systemctl show -p MainPID --value longboat-agent").strip() not in (old, "0"),
+        "systemd starts the agent again",
+    )
+    cluster.kubectl("annotate", "pods", "--all", "touched=yes")
+    eventually(lambda: cluster.node_ready("host1"), "host1 Ready")
+    assert containers(host) == before
+    assert {pod["metadata"]["uid"] for pod in cluster.pods("app=web")} == pods
+
+
+def test_a_server_away_and_back(cluster):
+    started(cluster)
+    host = cluster.lab.host(1)
+    before = {number: containers(cluster.lab.host(number)) for number in (1, 2, 3)}
+    cluster.stop(kill=True)
+    try:
+        victim = before[1][0]
+        host.ssh(f"docker kill {victim}")
+        eventually(lambda: len(containers(host)) == len(before[1]), "the agent restarts a crashed container by itself")
+        for number in (2, 3):
+            assert containers(cluster.lab.host(number)) == before[number]
+    finally:
+        cluster.start()
+    eventually(lambda: len(cluster.ready_pods("app=web")) == 3, "three ready pods again")
+    for number in (2, 3):
+        assert containers(cluster.lab.host(number)) == before[number]
+    restarts = sum(pod["status"]["containerStatuses"][0]["restartCount"] for pod in cluster.pods("app=web"))
+    assert restarts == 1
+
+
+def test_a_container_removed_behind_the_agents_back(cluster):
+    started(cluster)
+    host = cluster.lab.host(2)
+    victim = containers(host)[0]
+    host.ssh(f"docker rm -f {victim}")
+    eventually(lambda: len(containers(host)) >= 1 and victim not in containers(host), "it comes back")
+    eventually(lambda: len(cluster.ready_pods("app=web")) == 3, "three ready pods")
+
+
+def test_docker_restarted(cluster):
+    started(cluster)
+    host = cluster.lab.host(3)
+    host.ssh("systemctl restart docker", timeout=90)
+    eventually(lambda: cluster.node_ready("host3"), "host3 Ready", timeout=90)
+    eventually(lambda: len(cluster.ready_pods("app=web")) == 3, "three ready pods", timeout=90)
+    eventually(lambda: len(containers(host)) >= 1, "containers on host3")
