@@ -237,6 +237,7 @@ class PodSpec(Struct, frozen=True, kw_only=True):
     host_network: bool = False
     hostname: str = ""
     subdomain: str = ""
+    service_account_name: str = ""
     readiness_gates: tuple[PodReadinessGate, ...] = ()
     overhead: dict[str, Quantity] = {}
 
@@ -297,6 +298,8 @@ class PodStatus(Struct, frozen=True, kw_only=True):
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
     nominated_node_name: str = ""
+    qos_class: str = ""
+    observed_generation: int = 0
 
 
 class Pod(Object, frozen=True, kw_only=True):
