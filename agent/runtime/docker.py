@@ -1,0 +1,360 @@
+"""The runtime on Docker: every verb of ``Runtime`` as calls of the daemon.
+
+It owns names and labels, the sandbox's image and the mapping of the daemon's answers. It decides nothing about
+pods and keeps no state but a short memory of images: the daemon is asked each time. All methods are safe to call
+concurrently on one event loop; calls for the same container are the caller's to order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from docker import APIClient
+
+from agent.runtime import docker_events, docker_exec, docker_logs, docker_pull, pause
+from agent.runtime import docker_names as names
+from agent.runtime.base import (
+    ContainerInfo,
+    ContainerSpec,
+    EngineEvent,
+    EngineInfo,
+    ExecResult,
+    Image,
+    LogOptions,
+    PodIdentity,
+    RuntimeFailure,
+    RuntimeUnavailable,
+    Sandbox,
+    SandboxSpec,
+)
+from agent.runtime.docker_engine import DockerEngine, is_conflict
+from agent.runtime.docker_errors import status_of
+from agent.runtime.docker_hostname import set_hostname
+from agent.runtime.docker_options import DockerOptions
+from agent.runtime.docker_spec import container_body, probe_body, sandbox_body
+from agent.runtime.images import PresentImages, parse_reference
+from agent.runtime.orphans import Listed, Orphan, find_orphans
+from shared.work.backoff import Backoff
+from shared.work.clock import Clock, SystemClock
+
+logger = logging.getLogger(__name__)
+_RECONNECT = Backoff(0.2, 10.0)
+_Document = dict[str, Any]
+
+
+class DockerRuntime:
+    """``Runtime`` on the Docker daemon at ``options.host``, for the node ``node``. Connects at the first call."""
+
+    def __init__(
+        self,
+        options: DockerOptions,
+        node: str,
+        *,
+        clock: Clock | None = None,
+        token: Callable[[], str] = partial(secrets.token_hex, 8),
+    ) -> None:
+        self._options, self._node, self._token = options, node, token
+        self._clock = clock or SystemClock()
+        self._engine = DockerEngine(options)
+        self._images = PresentImages(self._clock, options.image_cache_seconds)
+        self._pulls = asyncio.Semaphore(options.pulls)
+        self._execs = asyncio.Semaphore(options.execs)
+        self._stops = asyncio.Semaphore(options.stops)
+        self._log_streams = asyncio.Semaphore(options.log_streams)
+        self._preparing = asyncio.Lock()
+        self._pause_image = ""
+        self._negative_scores: bool | None = None
+
+    # --- looking ---------------------------------------------------------------------------------------------
+
+    async def info(self) -> EngineInfo:
+        found, version = await asyncio.gather(
+            self._engine.call("info", lambda client: client.info()),
+            self._engine.call("version", lambda client: client.version()),
+        )
+        return EngineInfo(
+            version=version["Version"],
+            api_version=version["ApiVersion"],
+            os=version["Os"],
+            architecture=version["Arch"],
+            kernel=version.get("KernelVersion", ""),
+            os_image=found.get("OperatingSystem", ""),
+            cpus=int(found["NCPU"]),
+            memory_bytes=int(found["MemTotal"]),
+            storage_driver=found.get("Driver", ""),
+            cgroup_version=found.get("CgroupVersion") or "1",
+            data_root=found.get("DockerRootDir", ""),
+        )
+
+    async def list_sandboxes(self) -> Sequence[Sandbox]:
+        found = await self._inspect_all([f"{names.SANDBOX}=true"])
+        return [names.read_sandbox(one) for one in found]
+
+    async def list_containers(self, pod_uid: str = "") -> Sequence[ContainerInfo]:
+        found = await self._inspect_all([names.CONTAINER, f"{names.POD_UID}={pod_uid}" if pod_uid else names.POD_UID])
+        return [names.read_container(one) for one in found]
+
+    def events(self) -> AsyncIterator[EngineEvent]:
+        return docker_events.events(self._engine, self._node, self._clock, _RECONNECT)
+
+    # --- sandboxes -------------------------------------------------------------------------------------------
+
+    async def create_sandbox(self, spec: SandboxSpec) -> Sandbox:
+        """Raises RuntimeFailure with CreatePodSandboxError."""
+        name = names.pod_sandbox_name(spec.pod) if spec.pod else names.warm_sandbox_name(self._token())
+        for attempt in (0, 1):
+            await self._prepare()
+            body = sandbox_body(
+                spec,
+                node=self._node,
+                image=self._pause_image,
+                command=pause.PATH,
+                options=self._options,
+                negative_scores=bool(self._negative_scores),
+            )
+            try:
+                sandbox_id = await self._create("create_sandbox", body, name)
+                break
+            except RuntimeFailure as failure:
+                if attempt:
+                    raise
+                if is_conflict(failure.__cause__):
+                    if (existing := await self._reuse_sandbox(name)) is not None:
+                        return existing
+                elif status_of(failure.__cause__ or failure) == 404:
+                    self._pause_image = ""  # somebody removed the image
+                else:
+                    raise
+        try:
+            await self._engine.call("start_sandbox", partial(_start, sandbox_id), write=True)
+            return names.read_sandbox(await self._inspect(sandbox_id))
+        except RuntimeUnavailable:
+            raise  # it may run: the next try finds it by its name
+        except RuntimeFailure as failure:
+            await self.remove_sandbox(sandbox_id)
+            raise RuntimeFailure(failure.message, "CreatePodSandboxError") from failure
+
+    async def claim_sandbox(self, sandbox_id: str, pod: PodIdentity) -> None:
+        """Raises RuntimeFailure with CreatePodSandboxError when the sandbox is gone or the pod has another one."""
+        name = names.pod_sandbox_name(pod)
+        try:
+            await self._engine.call("claim_sandbox", partial(_rename, sandbox_id, name), write=True)
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as failure:
+            found = await self._find(sandbox_id)
+            if found is None or found["Name"].lstrip("/") != name:
+                raise RuntimeFailure(failure.message, "CreatePodSandboxError") from failure
+
+    async def remove_sandbox(self, sandbox_id: str) -> None:
+        await self.remove_container(sandbox_id)
+
+    # --- images ----------------------------------------------------------------------------------------------
+
+    async def image_present(self, image: str) -> Image | None:
+        """None too for a name that is no valid reference: a pull says what is wrong with it."""
+        known = self._images.get(image)
+        if known is None:
+            known = await docker_pull.inspect(self._engine, image)
+            if known is not None:
+                self._images.put(image, known)
+        return known
+
+    async def pull_image(self, image: str) -> Image:
+        reference = parse_reference(image)
+        self._images.forget(image)
+        async with self._pulls:
+            await docker_pull.pull(self._engine, reference)
+        found = await self.image_present(image)
+        if found is None:
+            raise RuntimeFailure(f"image {image!r} was pulled, but the engine does not find it", "ErrImagePull")
+        return found
+
+    async def list_images(self) -> Sequence[Image]:
+        found: list[_Document] = await self._engine.call("list_images", lambda client: client.images())
+        return [docker_pull.read_image(one) for one in found]
+
+    # --- containers ------------------------------------------------------------------------------------------
+
+    async def create_container(self, spec: ContainerSpec) -> str:
+        """Raises RuntimeFailure with CreateContainerError."""
+        negative = False
+        if spec.oom_score_adj is not None and spec.oom_score_adj < 0:
+            await self._prepare()
+            negative = bool(self._negative_scores)
+        body = container_body(spec, node=self._node, options=self._options, negative_scores=negative)
+        name = names.container_name(spec.pod.uid, spec.name, spec.attempt)
+        try:
+            return await self._create("create", body, name)
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as failure:
+            if is_conflict(failure.__cause__) and (existing := await self._find(name)) is not None:
+                return str(existing["Id"])
+            self._images.forget(spec.image)
+            raise
+
+    async def start_container(self, container_id: str, hostname: str = "") -> None:
+        """Raises RuntimeFailure with StartError when the command cannot be executed, else RunContainerError."""
+        await self._engine.call("start", partial(_start, container_id), write=True)
+        if hostname:
+            await self._engine.call("hostname", partial(_name_host, container_id, hostname))
+
+    async def stop_container(self, container_id: str, grace_seconds: int) -> None:
+        grace = max(0, grace_seconds)
+        async with self._stops:
+            await self._engine.dedicated(
+                "stop", partial(_stop, container_id, grace), limit=grace + self._options.write_timeout, absent=True
+            )
+
+    async def remove_container(self, container_id: str) -> None:
+        try:
+            await self._engine.call("remove", partial(_remove, container_id), write=True, absent=True)
+        except RuntimeFailure as failure:
+            if not is_conflict(failure.__cause__):
+                raise
+            # its removal is in progress, begun by a call that we gave up or by somebody else
+            await self._engine.call("wait_removed", partial(_wait_removed, container_id), write=True, absent=True)
+
+    async def exec(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
+        return await docker_exec.run(self._engine, self._execs, container_id, command, timeout)
+
+    def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+        return docker_logs.logs(self._engine, self._log_streams, self._clock, container_id, options)
+
+    # --- housekeeping ----------------------------------------------------------------------------------------
+
+    async def remove_orphans(self) -> Sequence[Orphan]:
+        """Remove what nobody will come back for (``orphans.py``), and say what it was."""
+        listed = await self._list([])
+        orphans = find_orphans([_listed(one) for one in listed], self._clock.now())
+        for orphan in orphans:
+            logger.warning("removing an orphan", extra={"container": orphan.name, "reason": orphan.reason})
+            await self.remove_container(orphan.id)
+        return orphans
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+    # --- parts -----------------------------------------------------------------------------------------------
+
+    async def _prepare(self) -> None:
+        """Once, and again when it was removed: the sandbox's image, and what this host allows."""
+        async with self._preparing:
+            if not self._pause_image:
+                self._pause_image = await docker_pull.ensure_pause_image(self._engine)
+            if self._negative_scores is None:
+                self._negative_scores = await self._probe_scores()
+
+    async def _probe_scores(self) -> bool:
+        """Whether a container may have a negative oom_score_adj. Some hosts refuse it, and runc then fails with a
+        message that does not say so; asking is the only way to know."""
+        body = probe_body(node=self._node, image=self._pause_image, command=pause.PATH)
+        probe = await self._create("create_sandbox", body, f"longboat.probe.{self._token()}")
+        try:
+            await self._engine.call("start_sandbox", partial(_start, probe), write=True)
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as failure:
+            logger.info("this host allows no negative oom_score_adj", extra={"reason": failure.message})
+            return False
+        finally:
+            await self.remove_container(probe)
+        return True
+
+    async def _reuse_sandbox(self, name: str) -> Sandbox | None:
+        """The sandbox of this name if it runs; one that does not is removed."""
+        found = await self._find(name)
+        if found is None:
+            return None
+        sandbox = names.read_sandbox(found)
+        if sandbox.running:
+            return sandbox
+        await self.remove_sandbox(sandbox.id)
+        return None
+
+    async def _create(self, operation: str, body: _Document, name: str) -> str:
+        made: _Document = await self._engine.call(
+            operation, lambda client: client.create_container_from_config(body, name), write=True
+        )
+        return str(made["Id"])
+
+    async def _list(self, labels: list[str]) -> list[_Document]:
+        filters = {"label": [f"{names.NODE}={self._node}", *labels]}
+        found: list[_Document] = await self._engine.call(
+            "list", lambda client: client.containers(all=True, filters=filters)
+        )
+        return found
+
+    async def _inspect(self, container: str) -> _Document:
+        found: _Document = await self._engine.call("inspect", lambda client: client.inspect_container(container))
+        return found
+
+    async def _find(self, container: str) -> _Document | None:
+        """By id or name; None when there is none."""
+        found: _Document = await self._engine.call(
+            "inspect", lambda client: client.inspect_container(container), absent={}
+        )
+        return found or None
+
+    async def _inspect_all(self, labels: list[str]) -> list[_Document]:
+        """Inspect what the list finds; what vanishes in between is left out."""
+        listed = await self._list(labels)
+        found = await asyncio.gather(*(self._find(one["Id"]) for one in listed))
+        return [one for one in found if one is not None]
+
+
+def _start(container_id: str, client: APIClient) -> None:
+    client.start(container_id)
+
+
+def _rename(container_id: str, name: str, client: APIClient) -> None:
+    client.rename(container_id, name)
+
+
+def _stop(container_id: str, grace: int, client: APIClient) -> bool:
+    client.stop(container_id, timeout=grace)
+    return True
+
+
+def _remove(container_id: str, client: APIClient) -> bool:
+    client.remove_container(container_id, v=True, force=True)
+    return True
+
+
+def _wait_removed(container_id: str, client: APIClient) -> bool:
+    client.wait(container_id, condition="removed")
+    return True
+
+
+def _name_host(container_id: str, hostname: str, client: APIClient) -> None:
+    process_id = int(client.inspect_container(container_id)["State"].get("Pid") or 0)
+    if process_id == 0:
+        return  # it has ended already
+    try:
+        set_hostname(process_id, hostname)
+    except OSError as error:
+        logger.warning("host name not set", extra={"container": container_id, "reason": str(error)})
+
+
+def _listed(one: _Document) -> Listed:
+    labels = one.get("Labels") or {}
+    name = (one.get("Names") or ["/"])[0].lstrip("/")
+    sandbox = labels.get(names.SANDBOX) == "true"
+    return Listed(
+        id=one["Id"],
+        name=name,
+        status=one.get("State", ""),
+        created_at=datetime.fromtimestamp(one["Created"], UTC),
+        sandbox=sandbox,
+        warm=sandbox and names.is_warm(name),
+        pod_uid=labels.get(names.POD_UID, ""),
+        container=labels.get(names.CONTAINER, ""),
+        attempt=int(labels.get(names.ATTEMPT, "0")),
+    )

@@ -1,0 +1,146 @@
+"""How Longboat's containers are named and labelled in Docker, and how they are read back. Pure.
+
+A sandbox's *name* says which pod it serves, since a warm one learns it only when it is claimed and labels cannot
+change; an app container's *labels* say all, its name makes creation idempotent. Only containers with our node's
+label are ours: several agents may share a daemon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.runtime.base import ContainerInfo, ContainerSpec, PodIdentity, Sandbox, State
+
+NODE = "dev.longboat.node"
+POD_UID = "dev.longboat.pod.uid"
+POD_NAMESPACE = "dev.longboat.pod.namespace"
+POD_NAME = "dev.longboat.pod.name"
+CONTAINER = "dev.longboat.container"
+ATTEMPT = "dev.longboat.attempt"
+SANDBOX = "dev.longboat.sandbox"
+"""On a sandbox ``true``; on an app container the id of its sandbox."""
+SPEC_HASH = "dev.longboat.spec-hash"
+INIT = "dev.longboat.init"
+
+_POD, _WARM, _CONTAINER = "longboat.pod.", "longboat.warm.", "longboat.ctr."
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+def pod_sandbox_name(pod: PodIdentity) -> str:
+    """``longboat.pod.<uid>.<namespace>.<name>``: a uid and a namespace have no dots, so it can be taken apart."""
+    return f"{_POD}{pod.uid}.{pod.namespace}.{pod.name}"
+
+
+def warm_sandbox_name(token: str) -> str:
+    return f"{_WARM}{token}"
+
+
+def container_name(pod_uid: str, container: str, attempt: int) -> str:
+    return f"{_CONTAINER}{pod_uid}.{container}.{attempt}"
+
+
+def pod_of(name: str) -> PodIdentity | None:
+    """The pod that a sandbox with this name serves, None for a warm one."""
+    name = name.lstrip("/")
+    if not name.startswith(_POD):
+        return None
+    uid, _, rest = name.removeprefix(_POD).partition(".")
+    namespace, _, pod = rest.partition(".")
+    return PodIdentity(uid, namespace, pod) if uid and namespace and pod else None
+
+
+def is_warm(name: str) -> bool:
+    return name.lstrip("/").startswith(_WARM)
+
+
+def sandbox_labels(node: str, pod: PodIdentity | None) -> dict[str, str]:
+    labels = {NODE: node, SANDBOX: "true"}
+    return labels | pod_labels(pod) if pod else labels
+
+
+def pod_labels(pod: PodIdentity) -> dict[str, str]:
+    return {POD_UID: pod.uid, POD_NAMESPACE: pod.namespace, POD_NAME: pod.name}
+
+
+def container_labels(node: str, spec: ContainerSpec) -> dict[str, str]:
+    return {
+        **spec.labels,
+        **pod_labels(spec.pod),
+        NODE: node,
+        CONTAINER: spec.name,
+        ATTEMPT: str(spec.attempt),
+        SANDBOX: spec.sandbox_id,
+        SPEC_HASH: spec.spec_hash,
+        INIT: "true" if spec.init else "false",
+    }
+
+
+def event_pod_uid(attributes: Mapping[str, str]) -> str:
+    """The pod's uid out of an event: its label, or for a claimed sandbox its name."""
+    if uid := attributes.get(POD_UID):
+        return uid
+    pod = pod_of(attributes.get("name", ""))
+    return pod.uid if pod else ""
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Docker's RFC 3339 time with nanoseconds, cut to microseconds; None for its zero time."""
+    if not text or text == _NEVER:
+        return None
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def read_sandbox(inspected: Mapping[str, Any]) -> Sandbox:
+    """From the answer of an inspect."""
+    state = inspected["State"]
+    running = bool(state.get("Running"))
+    return Sandbox(
+        id=inspected["Id"],
+        pod=pod_of(inspected["Name"]),
+        running=running,
+        process_id=int(state.get("Pid") or 0) if running else 0,
+        created_at=parse_time(inspected["Created"]) or datetime.fromtimestamp(0, UTC),
+        hostname=inspected["Config"].get("Hostname") or "",
+        host_network=inspected["HostConfig"].get("NetworkMode") == "host",
+    )
+
+
+def read_container(inspected: Mapping[str, Any]) -> ContainerInfo:
+    """From the answer of an inspect.
+
+    A container whose start failed stays ``created`` in Docker, with an exit code (126, 127, 128) and the error;
+    here it has exited, else it would be started again and again under one attempt.
+    """
+    labels: Mapping[str, str] = inspected["Config"].get("Labels") or {}
+    state = inspected["State"]
+    status = state.get("Status", "")
+    error, code = state.get("Error") or "", int(state.get("ExitCode") or 0)
+    created = parse_time(inspected["Created"]) or datetime.fromtimestamp(0, UTC)
+    finished = parse_time(state.get("FinishedAt"))
+    if state.get("Running") or status in ("running", "paused", "restarting"):
+        phase = State.RUNNING
+    elif status == "created" and not error and code == 0:
+        phase = State.CREATED
+    else:
+        phase = State.EXITED
+        finished = finished or created
+    return ContainerInfo(
+        id=inspected["Id"],
+        pod=PodIdentity(labels.get(POD_UID, ""), labels.get(POD_NAMESPACE, ""), labels.get(POD_NAME, "")),
+        name=labels.get(CONTAINER, ""),
+        attempt=int(labels.get(ATTEMPT, "0")),
+        sandbox_id=labels.get(SANDBOX, ""),
+        state=phase,
+        image=inspected["Config"].get("Image") or "",
+        image_id=inspected.get("Image") or "",
+        created_at=created,
+        started_at=parse_time(state.get("StartedAt")),
+        finished_at=finished if phase is State.EXITED else None,
+        exit_code=code if phase is State.EXITED else 0,
+        oom_killed=bool(state.get("OOMKilled")),
+        error=error,
+        spec_hash=labels.get(SPEC_HASH, ""),
+        init=labels.get(INIT) == "true",
+    )

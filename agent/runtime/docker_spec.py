@@ -1,0 +1,108 @@
+"""Bodies of the Engine API's ``POST /containers/create``, out of our specs. Pure.
+
+The keys are the Engine API's own (docs.docker.com/reference/api/engine, ContainerCreate), as of 1.41.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.runtime import docker_names as names
+from agent.runtime.base import ContainerSpec, Mount, SandboxSpec
+from agent.runtime.docker_options import DockerOptions
+
+LEAST_MEMORY = 6 * 1024 * 1024
+"""The daemon refuses a lower limit (``linuxMinMemory`` in moby's daemon/daemon_unix.go)."""
+PERIOD = 100_000
+SANDBOX_OOM_SCORE = -998
+"""The kubelet's for a sandbox: killing it would take the network of all the pod's containers."""
+
+
+def sandbox_body(
+    spec: SandboxSpec, *, node: str, image: str, command: str, options: DockerOptions, negative_scores: bool
+) -> dict[str, Any]:
+    """A container that only sleeps: no network but ``lo``, no rights, no log, never restarted by Docker."""
+    host_config: dict[str, Any] = {
+        "NetworkMode": "host" if spec.host_network else "none",
+        "IpcMode": "shareable",
+        "LogConfig": {"Type": "none"},
+        "Memory": options.sandbox_memory,
+        "CpuShares": 2,
+        "RestartPolicy": {"Name": "no"},
+        "Init": False,
+        "CapDrop": ["ALL"],
+        "ReadonlyRootfs": True,
+        "SecurityOpt": ["no-new-privileges"],
+    }
+    if negative_scores:
+        host_config["OomScoreAdj"] = SANDBOX_OOM_SCORE
+    body: dict[str, Any] = {
+        "Image": image,
+        "Entrypoint": [command],
+        "Labels": names.sandbox_labels(node, spec.pod),
+        "HostConfig": host_config,
+    }
+    if spec.hostname and not spec.host_network:
+        body["Hostname"] = spec.hostname
+    return body
+
+
+def container_body(spec: ContainerSpec, *, node: str, options: DockerOptions, negative_scores: bool) -> dict[str, Any]:
+    """A container that joins the network and IPC namespaces of its sandbox, and with them its host name.
+
+    ``command`` replaces the image's entrypoint and its arguments, ``args`` only the arguments (Kubernetes:
+    "Define a Command and Arguments for a Container"); Docker does so by itself when Entrypoint is set.
+    """
+    sandbox = f"container:{spec.sandbox_id}"
+    host_config: dict[str, Any] = {
+        "NetworkMode": sandbox,
+        "IpcMode": sandbox,
+        "LogConfig": {
+            "Type": "json-file",
+            "Config": {"max-size": options.log_max_size, "max-file": str(options.log_max_file)},
+        },
+        "RestartPolicy": {"Name": "no"},
+        "CpuShares": max(2, spec.cpu_shares),
+        "Mounts": [_mount(mount) for mount in spec.mounts],
+    }
+    if spec.cpu_quota > 0:
+        host_config |= {"CpuQuota": spec.cpu_quota, "CpuPeriod": PERIOD}
+    if spec.memory_bytes > 0:
+        limit = max(LEAST_MEMORY, spec.memory_bytes)
+        host_config |= {"Memory": limit, "MemorySwap": limit}
+    if spec.oom_score_adj is not None and (spec.oom_score_adj >= 0 or negative_scores):
+        host_config["OomScoreAdj"] = spec.oom_score_adj
+    body: dict[str, Any] = {
+        "Image": spec.image,
+        "Env": [f"{key}={value}" for key, value in spec.env],
+        "Labels": names.container_labels(node, spec),
+        "Tty": spec.tty,
+        "OpenStdin": spec.stdin,
+        "HostConfig": host_config,
+    }
+    if spec.command:
+        body["Entrypoint"] = list(spec.command)
+    if spec.args:
+        body["Cmd"] = list(spec.args)
+    if spec.working_dir:
+        body["WorkingDir"] = spec.working_dir
+    return body
+
+
+def probe_body(*, node: str, image: str, command: str) -> dict[str, Any]:
+    """A container that shows whether this host allows a negative oom_score_adj."""
+    return {
+        "Image": image,
+        "Entrypoint": [command],
+        "Labels": {names.NODE: node},
+        "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "OomScoreAdj": -1},
+    }
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    if mount.memory or not mount.source:
+        tmpfs: dict[str, Any] = {"Type": "tmpfs", "Target": mount.target, "ReadOnly": mount.read_only}
+        if mount.size_bytes > 0:
+            tmpfs["TmpfsOptions"] = {"SizeBytes": mount.size_bytes, "Mode": 0o1777}
+        return tmpfs
+    return {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only}
