@@ -1,0 +1,47 @@
+"""What files a ConfigMap or a Secret makes. Pure. The rules are pkg/volume/configmap and pkg/volume/secret."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping
+
+from agent.pods.volumes.atomic import File, Payload
+from agent.pods.volumes.base import VolumeFailure
+from shared.api.core import ConfigMap, ConfigMapVolumeSource, KeyToPath, Secret, SecretVolumeSource
+
+
+def config_map_payload(source: ConfigMapVolumeSource, config_map: ConfigMap | None) -> Payload:
+    """Files of a configMap volume; ``config_map`` is None when there is none. Raises VolumeFailure."""
+    if config_map is None:
+        if source.optional:
+            return {}
+        raise VolumeFailure(f'configmap "{source.name}" not found')
+    content = {key: text.encode() for key, text in config_map.data.items()}
+    content |= {key: b64decode(text) for key, text in config_map.binary_data.items()}
+    return _select(
+        content, source.items, source.default_mode, source.optional, "configmap references non-existent config key"
+    )
+
+
+def secret_payload(source: SecretVolumeSource, secret: Secret | None) -> Payload:
+    """Files of a secret volume; ``secret`` is None when there is none. Raises VolumeFailure."""
+    if secret is None:
+        if source.optional:
+            return {}
+        raise VolumeFailure(f'secret "{source.secret_name}" not found')
+    content = {key: b64decode(text) for key, text in secret.data.items()}
+    return _select(content, source.items, source.default_mode, source.optional, "references non-existent secret key")
+
+
+def _select(
+    content: Mapping[str, bytes], items: tuple[KeyToPath, ...], mode: int, optional: bool, missing: str
+) -> Payload:
+    if not items:
+        return {key: File(data, mode) for key, data in content.items()}
+    files: dict[str, File] = {}
+    for item in items:
+        if item.key in content:
+            files[item.path] = File(content[item.key], mode if item.mode is None else item.mode)
+        elif not optional:
+            raise VolumeFailure(f"{missing}: {item.key}")
+    return files

@@ -1,0 +1,173 @@
+"""The volumes of this node's pods: made, kept up to date, removed. The door between pods and the host's disk.
+
+Idempotent: an agent that was restarted prepares again and finds what is there. Blocking work runs in threads; calls
+for one pod come one at a time (from its worker), calls for different pods side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.pods.env import CONFIG_MAP, SECRET, Objects, Reference
+from agent.pods.objects import ObjectCache
+from agent.pods.volumes.atomic import write_payload
+from agent.pods.volumes.base import PodPaths, VolumeFailure
+from agent.pods.volumes.host_files import write_host_files
+from agent.pods.volumes.host_path import prepare_host_path
+from agent.pods.volumes.memory import mount_memory, unmount_below
+from agent.pods.volumes.mounts import container_mounts, is_object_volume
+from agent.pods.volumes.payload import config_map_payload, secret_payload
+from agent.runtime.base import Mount
+from shared.api import quantity
+from shared.api.core import Container, Pod, Volume
+from shared.api.errors import StatusError
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def _setting_up(volume: Volume) -> Iterator[None]:
+    """Failures inside name the volume, as the kubelet's do."""
+    try:
+        yield
+    except (VolumeFailure, OSError, ValueError) as error:
+        raise VolumeFailure(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from error
+
+
+class PodVolumes:
+    """See the module. ``data_dir`` is the agent's own directory."""
+
+    def __init__(self, data_dir: Path, objects: ObjectCache) -> None:
+        self._data_dir, self._objects = data_dir, objects
+
+    def paths(self, uid: str) -> PodPaths:
+        return PodPaths(self._data_dir, uid)
+
+    async def setup(self) -> None:
+        """Make the directories, and a tmpfs for secrets where that may be mounted. Raises OSError."""
+        await asyncio.to_thread(self._setup)
+
+    async def prepare(self, pod: Pod) -> None:
+        """Make every volume of the pod. Raises VolumeFailure."""
+        objects = await self._fetch(pod, None)
+        try:
+            await asyncio.to_thread(self._prepare, pod, objects)
+        except (OSError, ValueError) as error:
+            raise VolumeFailure(f"volumes of the pod cannot be made: {error}") from error
+
+    async def refresh(self, pod: Pod, max_age: float) -> bool:
+        """Bring files of ConfigMaps and Secrets up to date; whether one changed.
+
+        ``max_age`` in seconds bounds how old the objects may be. An object that is gone or refused leaves its files as
+        they were. Raises VolumeFailure when an object cannot be shown any more.
+        """
+        if not any(is_object_volume(volume) for volume in pod.spec.volumes):
+            return False
+        objects = await self._fetch(pod, max_age)
+        try:
+            return await asyncio.to_thread(self._write_objects, pod, objects)
+        except (OSError, ValueError) as error:
+            raise VolumeFailure(f"volumes of the pod cannot be updated: {error}") from error
+
+    async def write_host_files(self, pod: Pod, address: str, hostname: str) -> None:
+        """/etc/hosts and its like. Raises VolumeFailure."""
+        paths = self.paths(pod.metadata.uid)
+        try:
+            await asyncio.to_thread(write_host_files, paths, address, hostname, pod.spec.host_network)
+        except OSError as error:
+            raise VolumeFailure(f"files of the pod cannot be written: {error}") from error
+
+    async def mounts(self, pod: Pod, container: Container) -> tuple[Mount, ...]:
+        """What to mount in ``container``. Raises VolumeFailure."""
+        return await asyncio.to_thread(self._mounts, pod, container)
+
+    async def cleanup(self, uid: str) -> None:
+        """Remove everything of the pod, mounts first; no error if there is nothing. Raises OSError."""
+        self._objects.release(uid)
+        await asyncio.to_thread(self._cleanup, uid)
+
+    # --- in threads
+
+    def _setup(self) -> None:
+        for name in ("pods", "memory"):
+            path = self._data_dir / name
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.chmod(0o700)
+        mount_memory(self._data_dir / "memory", mode=0o700)
+
+    def _prepare(self, pod: Pod, objects: Objects) -> None:
+        paths = self.paths(pod.metadata.uid)
+        paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for volume in pod.spec.volumes:
+            if volume.empty_dir is not None:
+                self._empty_dir(paths, volume)
+            elif volume.host_path is not None:
+                with _setting_up(volume):
+                    prepare_host_path(volume.host_path)
+            elif not is_object_volume(volume):
+                raise VolumeFailure(f'volume "{volume.name}" is of a type that this agent does not know')
+        self._write_objects(pod, objects)
+
+    def _empty_dir(self, paths: PodPaths, volume: Volume) -> None:
+        assert volume.empty_dir is not None
+        path = paths.volume(volume.name)
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o777)
+        if volume.empty_dir.medium == "Memory":
+            limit = volume.empty_dir.size_limit
+            mount_memory(path, quantity.value(limit) if limit is not None else 0)
+
+    def _write_objects(self, pod: Pod, objects: Objects) -> bool:
+        paths, changed = self.paths(pod.metadata.uid), False
+        for volume in pod.spec.volumes:
+            with _setting_up(volume):
+                if volume.config_map is not None:
+                    config_map = objects.config_maps.get(volume.config_map.name)
+                    payload = config_map_payload(volume.config_map, config_map)
+                    changed |= write_payload(paths.volume(volume.name), payload)
+                elif volume.secret is not None:
+                    secret = objects.secrets.get(volume.secret.secret_name)
+                    payload = secret_payload(volume.secret, secret)
+                    changed |= write_payload(paths.secret(volume.name), payload)
+        return changed
+
+    def _mounts(self, pod: Pod, container: Container) -> tuple[Mount, ...]:
+        paths = self.paths(pod.metadata.uid)
+        sources: dict[str, Mount] = {}
+        for volume in pod.spec.volumes:
+            if volume.host_path is not None:
+                sources[volume.name] = Mount(volume.host_path.path, "")
+            elif volume.secret is not None:
+                sources[volume.name] = Mount(str(paths.secret(volume.name)), "", read_only=True)
+            else:
+                read_only = volume.config_map is not None
+                sources[volume.name] = Mount(str(paths.volume(volume.name)), "", read_only=read_only)
+        return container_mounts(pod, container, sources, paths)
+
+    def _cleanup(self, uid: str) -> None:
+        paths = self.paths(uid)
+        if paths.root.exists():
+            unmount_below(paths.root)
+            shutil.rmtree(paths.root)
+        if paths.memory.exists():
+            shutil.rmtree(paths.memory)
+
+    # --- objects
+
+    async def _fetch(self, pod: Pod, max_age: float | None) -> Objects:
+        references: set[Reference] = set()
+        for volume in pod.spec.volumes:
+            if volume.config_map is not None:
+                references.add((CONFIG_MAP, volume.config_map.name))
+            if volume.secret is not None:
+                references.add((SECRET, volume.secret.secret_name))
+        meta = pod.metadata
+        try:
+            return await self._objects.get(meta.uid, meta.namespace, references, max_age=max_age)
+        except StatusError as error:
+            raise VolumeFailure(f"an object that a volume shows cannot be read: {error.message}") from error
