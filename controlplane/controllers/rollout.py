@@ -155,8 +155,10 @@ def _shares(goal: Goal, active: Sequence[Part]) -> list[Scale]:
         share = _share(goal, part, room - given)
         sizes[part.name] += share
         given += share
-    if ordered and room != 0:  # what rounding left over
-        sizes[ordered[0].name] = max(0, sizes[ordered[0].name] + room - given)
+    for part in ordered:  # what rounding left over; the first takes it all, unless it has not so many to give
+        rest = max(room - given, -sizes[part.name])
+        sizes[part.name] += rest
+        given += rest
     return [Scale(name, size) for name, size in sizes.items()]
 
 

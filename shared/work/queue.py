@@ -34,7 +34,7 @@ class WorkQueue(Generic[K]):
         self._again: set[K] = set()
         self._failures: dict[K, int] = {}
         self._delayed: list[tuple[float, int, K]] = []
-        self._due: dict[K, float] = {}
+        self._due: dict[K, tuple[float, int]] = {}
         self._sequence = 0
         self._timer: asyncio.TimerHandle | None = None
         self._wake: asyncio.Event = asyncio.Event()
@@ -58,15 +58,15 @@ class WorkQueue(Generic[K]):
             self.add(key)
             return
         due = asyncio.get_running_loop().time() + seconds
-        if key in self._added or self._due.get(key, due + 1) <= due:
+        if key in self._added or (key in self._due and self._due[key][0] <= due):
             return
-        self._due[key] = due
         self._sequence += 1
+        self._due[key] = (due, self._sequence)
         heapq.heappush(self._delayed, (due, self._sequence, key))
         if len(self._delayed) > 2 * len(self._due) + 64:
             # Keys that became ready sooner leave their entries behind; a busy key asked for every ten minutes
             # would otherwise gather ten minutes of them.
-            self._delayed = [entry for entry in self._delayed if self._due.get(entry[2]) == entry[0]]
+            self._delayed = [entry for entry in self._delayed if self._due.get(entry[2]) == entry[:2]]
             heapq.heapify(self._delayed)
         self._arm()
 
@@ -118,7 +118,7 @@ class WorkQueue(Generic[K]):
         self._timer = None
         now = asyncio.get_running_loop().time()
         while self._delayed and self._delayed[0][0] <= now + 0.001:
-            due, _, key = heapq.heappop(self._delayed)
-            if self._due.get(key) == due:
+            due, sequence, key = heapq.heappop(self._delayed)
+            if self._due.get(key) == (due, sequence):
                 self.add(key)
         self._arm()
