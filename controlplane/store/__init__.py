@@ -1,1 +1,1 @@
-"""The store: revisions, compare-and-set transactions, watches and leases. ``base`` is the contract."""
+"""The store: a revisioned map of keys to bytes with watches and leases (``base`` is the contract)."""
