@@ -34,6 +34,8 @@ class Services(Protocol):
         """Make it run; False if it ran already with the same command. Raises ServiceError."""
         ...
 
+    def running(self, name: str) -> bool: ...
+
     def stop(self, name: str) -> bool:
         """End it; False if it did not run."""
         ...
@@ -58,7 +60,7 @@ class Systemd:
     def start(self, service: Service) -> bool:
         unit = UNITS / f"{service.name}.service"
         text = self._unit(service)
-        if unit.exists() and unit.read_text() == text and self._active(service.name):
+        if unit.exists() and unit.read_text() == text and self.running(service.name):
             return False
         unit.write_text(text)
         _systemctl("daemon-reload")
@@ -67,7 +69,7 @@ class Systemd:
         return True
 
     def stop(self, name: str) -> bool:
-        if not self._active(name):
+        if not self.running(name):
             return False
         _systemctl("stop", name)
         return True
@@ -82,7 +84,7 @@ class Systemd:
     def log_hint(self, name: str) -> str:
         return f"journalctl -u {name}"
 
-    def _active(self, name: str) -> bool:
+    def running(self, name: str) -> bool:
         done = subprocess.run(["systemctl", "is-active", "--quiet", name], timeout=30)
         return done.returncode == 0
 
@@ -116,6 +118,9 @@ class Supervised:
         environ = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
         supervise.start(service.command, pid_file=pid_file, log_file=self._log / f"{service.name}.log", environ=environ)
         return True
+
+    def running(self, name: str) -> bool:
+        return bool(supervise.running(self._run / f"{name}.pid"))
 
     def stop(self, name: str) -> bool:
         return supervise.stop(self._run / f"{name}.pid")

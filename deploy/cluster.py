@@ -1,0 +1,50 @@
+"""Reaching a cluster from the command line: which kubeconfig, and the client that it gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared import pki
+from shared.client import kubeconfig as kubeconfigs
+from shared.client.http import HttpClient
+from shared.client.kubeconfig import ClusterAccess, KubeconfigError
+
+ADMIN_KUBECONFIG = "admin.kubeconfig"
+"""The administrator's kubeconfig in a server's data directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A client of a cluster, and how it was reached."""
+
+    client: HttpClient
+    access: ClusterAccess
+
+    @property
+    def ca_digest(self) -> str:
+        """What a join token carries. Raises KubeconfigError for a cluster whose CA is not in the kubeconfig."""
+        if self.access.ca_pem is None:
+            raise KubeconfigError("the kubeconfig names no certificate-authority, which a join token needs")
+        return pki.ca_digest(self.access.ca_pem)
+
+
+def access(kubeconfig: Path | None, data_dir: Path | None) -> ClusterAccess:
+    """From ``--data-dir``, ``--kubeconfig`` (or KUBECONFIG), or ``~/.kube/config``. Raises KubeconfigError."""
+    if data_dir is not None:
+        return kubeconfigs.load(data_dir / ADMIN_KUBECONFIG)
+    if kubeconfig is not None:
+        return kubeconfigs.load([Path(part) for part in str(kubeconfig).split(os.pathsep) if part])
+    return kubeconfigs.load(kubeconfigs.default_paths(os.environ))
+
+
+@asynccontextmanager
+async def connect(kubeconfig: Path | None, data_dir: Path | None = None) -> AsyncIterator[Connection]:
+    """A connection for the length of the block."""
+    found = access(kubeconfig, data_dir)
+    client = HttpClient(found.server, found.ssl_context(), found.token, tls_server_name=found.tls_server_name)
+    async with client:
+        yield Connection(client, found)
