@@ -1,0 +1,70 @@
+"""Authentication: the user of a request, from its client certificate or its bearer token.
+
+Order as in Kubernetes: the TLS client certificate (CN is the user, each O a group), then a bootstrap token. The
+TLS layer has verified the certificate against the cluster's CA; here only its end is looked at again, since a
+connection may outlive it. Nobody is anonymous except on PUBLIC_PATHS. No I/O; runs on the event loop.
+"""
+
+from __future__ import annotations
+
+import ssl
+from functools import lru_cache
+from typing import Any
+
+from aiohttp import web
+
+from controlplane.apiserver.identity import ANONYMOUS, User
+from controlplane.apiserver.tokens import BootstrapTokens, LookupSecret
+from shared.api.errors import Unauthorized
+from shared.work.clock import Clock, SystemClock
+
+PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+"""What anybody may ask (GET); sub-paths such as ``/readyz/store`` are not among them."""
+
+AUTHENTICATED = "system:authenticated"
+
+
+class Authenticator:
+    """Who asks. ``lookup_bootstrap_secret`` finds a Secret of kube-system by name in the watch cache."""
+
+    def __init__(self, lookup_bootstrap_secret: LookupSecret, clock: Clock = SystemClock()) -> None:
+        self._tokens = BootstrapTokens(lookup_bootstrap_secret, clock)
+        self._clock = clock
+
+    def authenticate(self, request: web.BaseRequest) -> User:
+        """The user of ``request``; ANONYMOUS without credentials on a public path. Raises Unauthorized."""
+        transport = request.transport
+        peer: dict[str, Any] | None = transport.get_extra_info("peercert") if transport is not None else None
+        header = request.headers.get("Authorization", "")
+        return self.identify(peer, header, request.path)
+
+    def identify(self, peer: dict[str, Any] | None, authorization: str, path: str) -> User:
+        """The same from its parts: ``peer`` as ``ssl.SSLSocket.getpeercert()`` gives it, None or {} without one."""
+        if peer:
+            user, end = _certificate_user(peer.get("subject", ()), str(peer.get("notAfter", "")))
+            if end <= self._clock.now().timestamp():
+                raise Unauthorized("the client certificate has expired")
+            if not user.name:
+                raise Unauthorized("the client certificate names no user: it has no common name")
+            return user
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() == "bearer" and token.strip():
+            found = self._tokens.authenticate(token.strip())
+            if found is not None:
+                return User(found.name, (*found.groups, AUTHENTICATED))
+        elif not authorization and (path.rstrip("/") or path) in PUBLIC_PATHS:
+            return ANONYMOUS
+        raise Unauthorized("Unauthorized")
+
+
+@lru_cache(maxsize=4096)
+def _certificate_user(subject: tuple[tuple[tuple[str, str], ...], ...], not_after: str) -> tuple[User, float]:
+    """The user that a certificate stands for and when it ends (Unix time).
+
+    Cached: a connection asks the same thing with every request, and the subject is a hashable tuple.
+    """
+    pairs = [pair for names in subject for pair in names]
+    name = next((value for key, value in pairs if key == "commonName"), "")
+    groups = tuple(value for key, value in pairs if key == "organizationName")
+    end = ssl.cert_time_to_seconds(not_after) if not_after else 0.0
+    return User(name, (*groups, AUTHENTICATED)), end

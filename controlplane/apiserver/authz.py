@@ -1,0 +1,89 @@
+"""Authorization: whether a user may do what is asked. Deny by default.
+
+``Authorizer`` asks its authorities in order; the first that allows decides, and no authority can forbid what
+another allows, as with Kubernetes' --authorization-mode list. RBAC will be one more authority. What is refused is
+refused in Kubernetes' words (k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go). Pure but for
+reading the watch cache; no I/O, on the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from controlplane.apiserver.identity import Attributes, User
+from shared.api.errors import Forbidden
+
+
+class Authority(Protocol):
+    """One source of permissions."""
+
+    def allows(self, user: User, attributes: Attributes) -> bool:
+        """Whether this authority permits it; False is no opinion."""
+        ...
+
+
+class Authorizer:
+    """All authorities together."""
+
+    def __init__(self, *authorities: Authority) -> None:
+        self._authorities: Sequence[Authority] = (StaticRules(), *authorities)
+
+    def allowed(self, user: User, attributes: Attributes) -> bool:
+        return any(authority.allows(user, attributes) for authority in self._authorities)
+
+    def authorize(self, user: User, attributes: Attributes) -> None:
+        """Raises Forbidden."""
+        if not self.allowed(user, attributes):
+            raise forbidden(user, attributes)
+
+
+class StaticRules:
+    """What holds in every cluster, without objects: administrators, discovery, health, joining agents."""
+
+    def allows(self, user: User, attributes: Attributes) -> bool:
+        groups = user.groups
+        if "system:masters" in groups:
+            return True
+        if not attributes.is_resource:
+            return attributes.verb in ("get", "head") and (
+                _public(attributes.path) or ("system:authenticated" in groups and _discovery(attributes.path))
+            )
+        return (
+            "system:bootstrappers" in groups
+            and attributes.group == "certificates.k8s.io"
+            and attributes.resource == "certificatesigningrequests"
+            and not attributes.subresource
+            and (attributes.verb == "create" or (attributes.verb == "get" and bool(attributes.name)))
+        )
+
+
+def forbidden(user: User, attributes: Attributes, reason: str = "") -> Forbidden:
+    """The refusal, worded as Kubernetes words it; ``reason`` adds why."""
+    if not attributes.is_resource:
+        words = f'User "{user.name}" cannot {attributes.verb} path "{attributes.path}"'
+        return Forbidden(f"forbidden: {words}" + (f": {reason}" if reason else ""))
+    resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
+    scope = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
+    words = (
+        f'User "{user.name}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}" {scope}'
+    )
+    what = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
+    if attributes.name:
+        what += f' "{attributes.name}"'
+    return Forbidden(
+        f"{what} is forbidden: {words}" + (f": {reason}" if reason else ""),
+        group=attributes.group,
+        kind=attributes.resource,
+        name=attributes.name,
+    )
+
+
+def _public(path: str) -> bool:
+    return path.rstrip("/") in ("/healthz", "/livez", "/readyz", "/version")
+
+
+def _discovery(path: str) -> bool:
+    """The paths of the cluster role system:discovery."""
+    first = path.split("/", 2)[1] if path.startswith("/") else ""
+    return first in ("api", "apis", "openapi", "healthz", "livez", "readyz", "version") and "//" not in path
