@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.samples import image
-from tests.e2e.cluster import Cluster, eventually
+from tests.cluster import Cluster, eventually
 from tests.lab.lab import Lab
 
 HOSTS = 3
@@ -37,7 +37,7 @@ def images(lab, tmp_path_factory):
 @pytest.fixture(scope="session")
 def whole_cluster(lab, images, tmp_path_factory):
     """A server and three nodes, joined with ``longboat node add``."""
-    cluster = Cluster(lab, tmp_path_factory.mktemp("cluster"))
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), f"{lab.switch.gateway}:16443")
     cluster.start()
     try:
         hosts = [f"root@{host.address}" for host in lab.hosts()]

@@ -1,9 +1,9 @@
 """kubectl applies a Deployment, three Docker hosts run it."""
 
-from tests.e2e.cluster import deployment, eventually, service
+from tests.cluster import deployment, eventually, service
 
 
-def test_apply_scale_update_undo(cluster):
+def test_apply_scale_update_undo(cluster, lab):
     cluster.apply(deployment("web", 6), service("web"))
     cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
     pods = cluster.ready_pods("app=web")
@@ -15,7 +15,7 @@ def test_apply_scale_update_undo(cluster):
 
     for pod in pods:  # each answers on its own host
         number = int(pod["spec"]["nodeName"].removeprefix("host"))
-        page = cluster.lab.host(number).ssh("curl", "-sf", "-m5", f"http://{pod['status']['podIP']}:8080/")
+        page = lab.host(number).ssh("curl", "-sf", "-m5", f"http://{pod['status']['podIP']}:8080/")
         assert page == "hello from longboat\n"
 
     cluster.kubectl("scale", "deployment/web", "--replicas=9")
@@ -33,7 +33,7 @@ def test_apply_scale_update_undo(cluster):
 
     cluster.kubectl("delete", "deployment", "web", "--timeout=60s")
     eventually(lambda: not cluster.get("pods")["items"], "no pods left")
-    for host in cluster.lab.hosts():
+    for host in lab.hosts():
         left = host.ssh("docker ps -aq --filter label=dev.longboat.container")
         assert left == "", f"containers left on {host.name}"
 

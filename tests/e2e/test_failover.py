@@ -1,6 +1,6 @@
 """A host dies or is cut off: its pods run elsewhere; when it comes back it is clean and Ready again."""
 
-from tests.e2e.cluster import deployment, eventually, service
+from tests.cluster import deployment, eventually, service
 
 
 def running_elsewhere(cluster, lost, count):
@@ -8,33 +8,33 @@ def running_elsewhere(cluster, lost, count):
     return len(pods) == count and all(pod["spec"]["nodeName"] != lost for pod in pods)
 
 
-def test_a_host_cut_off(cluster):
+def test_a_host_cut_off(cluster, lab):
     cluster.apply(deployment("web", 6), service("web"))
     cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
     old = {pod["metadata"]["uid"] for pod in cluster.pods("app=web") if pod["spec"]["nodeName"] == "host2"}
     assert old
-    cluster.lab.switch.cut(2)
+    lab.switch.cut(2)
     try:
         eventually(lambda: running_elsewhere(cluster, "host2", 6), "six pods on the other hosts")
         assert not cluster.node_ready("host2")
         eventually(lambda: cluster.endpoints("web", 6), "endpoints of the six, none twice")
     finally:
-        cluster.lab.switch.heal(2)
+        lab.switch.heal(2)
     eventually(lambda: cluster.node_ready("host2"), "host2 Ready again")
     eventually(
         lambda: not old & {pod["metadata"]["uid"] for pod in cluster.get("pods")["items"]}, "the stale pods gone"
     )
     eventually(
-        lambda: cluster.lab.host(2).ssh("docker ps -q --filter label=dev.longboat.container") == "",
+        lambda: lab.host(2).ssh("docker ps -q --filter label=dev.longboat.container") == "",
         "no stale container on host2",
     )
     assert cluster.endpoints("web", 6)
 
 
-def test_a_host_loses_power_and_boots(cluster):
+def test_a_host_loses_power_and_boots(cluster, lab):
     cluster.apply(deployment("web", 6))
     cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
-    host = cluster.lab.host(3)
+    host = lab.host(3)
     host.poweroff()
     try:
         eventually(lambda: running_elsewhere(cluster, "host3", 6), "six pods on the other hosts")

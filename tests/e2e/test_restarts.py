@@ -1,6 +1,6 @@
 """Agents, servers and Docker daemons restart; containers do not."""
 
-from tests.e2e.cluster import deployment, eventually
+from tests.cluster import deployment, eventually
 
 CONTAINERS = "docker ps --no-trunc --format '{{.ID}}' --filter label=dev.longboat.container"
 
@@ -14,9 +14,9 @@ def started(cluster, name="web", replicas=3):
     cluster.kubectl("rollout", "status", f"deployment/{name}", "--timeout=90s")
 
 
-def test_an_agent_killed_restarts_no_container(cluster):
+def test_an_agent_killed_restarts_no_container(cluster, lab):
     started(cluster)
-    host = cluster.lab.host(1)
+    host = lab.host(1)
     before, pods = containers(host), {pod["metadata"]["uid"] for pod in cluster.pods("app=web")}
     assert before
     old = host.ssh("systemctl show -p MainPID --value longboat-agent").strip()
@@ -31,38 +31,38 @@ def test_an_agent_killed_restarts_no_container(cluster):
     assert {pod["metadata"]["uid"] for pod in cluster.pods("app=web")} == pods
 
 
-def test_a_server_away_and_back(cluster):
+def test_a_server_away_and_back(cluster, lab):
     started(cluster)
-    host = cluster.lab.host(1)
-    before = {number: containers(cluster.lab.host(number)) for number in (1, 2, 3)}
+    host = lab.host(1)
+    before = {number: containers(lab.host(number)) for number in (1, 2, 3)}
     cluster.stop(kill=True)
     try:
         victim = before[1][0]
         host.ssh(f"docker kill {victim}")
         eventually(lambda: len(containers(host)) == len(before[1]), "the agent restarts a crashed container by itself")
         for number in (2, 3):
-            assert containers(cluster.lab.host(number)) == before[number]
+            assert containers(lab.host(number)) == before[number]
     finally:
         cluster.start()
     eventually(lambda: len(cluster.ready_pods("app=web")) == 3, "three ready pods again")
     for number in (2, 3):
-        assert containers(cluster.lab.host(number)) == before[number]
+        assert containers(lab.host(number)) == before[number]
     restarts = sum(pod["status"]["containerStatuses"][0]["restartCount"] for pod in cluster.pods("app=web"))
     assert restarts == 1
 
 
-def test_a_container_removed_behind_the_agents_back(cluster):
+def test_a_container_removed_behind_the_agents_back(cluster, lab):
     started(cluster)
-    host = cluster.lab.host(2)
+    host = lab.host(2)
     victim = containers(host)[0]
     host.ssh(f"docker rm -f {victim}")
     eventually(lambda: len(containers(host)) >= 1 and victim not in containers(host), "it comes back")
     eventually(lambda: len(cluster.ready_pods("app=web")) == 3, "three ready pods")
 
 
-def test_docker_restarted(cluster):
+def test_docker_restarted(cluster, lab):
     started(cluster)
-    host = cluster.lab.host(3)
+    host = lab.host(3)
     host.ssh("systemctl restart docker", timeout=90)
     eventually(lambda: cluster.node_ready("host3"), "host3 Ready", timeout=90)
     eventually(lambda: len(cluster.ready_pods("app=web")) == 3, "three ready pods", timeout=90)

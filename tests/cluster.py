@@ -1,11 +1,11 @@
-"""A cluster for the end-to-end tests: a real server process on this machine, agents installed over SSH on the
-lab's hosts, and the real kubectl."""
+"""A server process on this machine for tests and benches, and the real ``kubectl`` and ``longboat`` that talk to it."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,10 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.lab.lab import Lab
-
-ROOT = Path(__file__).parents[2]
-PORT = 16443
+ROOT = Path(__file__).parents[1]
 
 
 class Timeout(AssertionError):
@@ -43,17 +40,18 @@ def eventually(check: Callable[[], Any], what: str, timeout: float = 60.0, inter
 class Cluster:
     """The server process and what talks to it. ``directory`` holds its data and log."""
 
-    lab: Lab
     directory: Path
+    address: str = ""
+    """HOST:PORT to serve at; a free port of loopback when empty."""
+
+    options: tuple[str, ...] = ()
+    """Further flags of ``longboat server``."""
+
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
     def kubeconfig(self) -> Path:
         return self.directory / "data/admin.kubeconfig"
-
-    @property
-    def address(self) -> str:
-        return f"{self.lab.switch.gateway}:{PORT}"
 
     def longboat(self, *arguments: str, check: bool = True, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """The ``longboat`` command with the cluster's kubeconfig."""
@@ -67,10 +65,11 @@ class Cluster:
     def start(self) -> None:
         """Start the server and wait until it is ready."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.address = self.address or f"127.0.0.1:{free_port()}"
         with (self.directory / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "deploy.cli", "server", "--data-dir", str(self.directory / "data"),
-                 "--listen", self.address, "--advertise", self.address],
+                 "--listen", self.address, "--advertise", self.address, *self.options],
                 cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         eventually(self.ready, f"server ready (see {self.directory}/server.log)", timeout=30)
@@ -131,6 +130,13 @@ class Cluster:
         ]
         assert len(found) == len(set(found)), f"an address is counted twice: {sorted(found)}"
         return set(found) if len(found) == count else None
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def is_ready(pod: dict[str, Any]) -> bool:

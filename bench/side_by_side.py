@@ -1,0 +1,167 @@
+"""Longboat beside Docker Swarm on the same lab hosts, in the same run: deploy, scale, rolling update, failover.
+
+Each row is the time from the command to the goal as seen from outside: kubectl's apply until every pod is Ready,
+Swarm's service create until every task runs. The image is on every host beforehand. Needs root; makes and removes
+its own lab. ``python -m bench cluster`` prints the table.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.samples import image
+from tests.cluster import Cluster, deployment, eventually
+from tests.lab.host import Host
+from tests.lab.lab import Lab
+
+HOSTS = 3
+LIMIT = 180.0
+"""Seconds after which a row counts as not reached."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: seconds of Longboat and of Swarm for the same work."""
+
+    work: str
+    longboat: float
+    swarm: float
+
+    @property
+    def ratio(self) -> float:
+        return self.longboat / self.swarm
+
+
+def timed(action: Callable[[], object], goal: Callable[[], object]) -> float:
+    """Seconds from the start of ``action`` until ``goal`` is true, looked at every 50 ms."""
+    began = time.perf_counter()
+    action()
+    eventually(goal, "the goal", timeout=LIMIT, interval=0.05)
+    return time.perf_counter() - began
+
+
+def longboat_rows(lab: Lab, directory: Path) -> dict[str, float]:
+    cluster = Cluster(directory, f"{lab.switch.gateway}:16443")
+    cluster.start()
+    try:
+        hosts = [f"root@{host.address}" for host in lab.hosts()]
+        cluster.longboat("node", "add", *hosts, "-i", str(lab.key), "--accept-new")
+        return _longboat(cluster, lab)
+    finally:
+        cluster.stop()
+
+
+def _longboat(cluster: Cluster, lab: Lab) -> dict[str, float]:
+    def ready(count: int, version: str) -> bool:
+        found = cluster.get("deployment", "web")
+        status = found["status"]
+        return (
+            status.get("observedGeneration", 0) >= found["metadata"]["generation"]
+            and status.get("readyReplicas", 0) == count
+            and status.get("updatedReplicas", 0) == count
+            and status.get("replicas", 0) == count
+        )
+
+    web = deployment("web", 30)
+    web["spec"]["strategy"] = {"rollingUpdate": {"maxSurge": 10, "maxUnavailable": 0}}
+    rows = {}
+    eventually(lambda: warm(lab), "warm sandboxes", timeout=60)
+    rows["deploy 30"] = timed(lambda: cluster.apply(web), lambda: ready(30, "1"))
+    rows["scale 30 to 60"] = timed(
+        lambda: cluster.kubectl("scale", "deployment/web", "--replicas=60"), lambda: ready(60, "1")
+    )
+    rows["rolling update of 60, surge 10"] = timed(
+        lambda: cluster.kubectl("set", "env", "deployment/web", "VERSION=2"), lambda: ready(60, "2")
+    )
+    cluster.kubectl("scale", "deployment/web", "--replicas=60")
+    lost = "host2"
+    moved = sum(pod["spec"]["nodeName"] == lost for pod in cluster.pods("app=web"))
+    rows[f"host cut off, {moved} replicas run elsewhere"] = timed(
+        lambda: lab.switch.cut(2), lambda: elsewhere(cluster, lost, 60)
+    )
+    lab.switch.heal(2)
+    cluster.kubectl("delete", "deployment", "web", "--wait=true")
+    eventually(lambda: not cluster.get("pods")["items"], "no pods", timeout=LIMIT)
+    return rows
+
+
+def warm(lab: Lab) -> bool:
+    """Whether every host has warm sandboxes."""
+    return all(host.ssh("docker ps -q --filter name=longboat.warm") for host in lab.hosts())
+
+
+def elsewhere(cluster: Cluster, lost: str, count: int) -> bool:
+    pods = cluster.ready_pods("app=web")
+    return len(pods) == count and all(pod["spec"]["nodeName"] != lost for pod in pods)
+
+
+def swarm_rows(lab: Lab) -> dict[str, float]:
+    hosts = lab.hosts()
+    leader = hosts[0]
+    leader.ssh(f"docker swarm init --advertise-addr {leader.address}")
+    token = (leader.ssh("docker swarm join-token -q worker") or "").strip()
+    for host in hosts[1:]:
+        host.ssh(f"docker swarm join --token {token} {leader.address}:2377")
+    try:
+        return _swarm(lab, leader)
+    finally:
+        for host in hosts:
+            host.ssh("docker swarm leave --force", check=False)
+
+
+def _swarm(lab: Lab, leader: Host) -> dict[str, float]:
+    def running(count: int, *, without: str = "", version: str = "1") -> bool:
+        lines = leader.ssh("docker service ps web --filter desired-state=running --format '{{json .}}' --no-trunc")
+        tasks = [json.loads(line) for line in (lines or "").splitlines()]
+        good = [t for t in tasks if t["CurrentState"].startswith("Running") and t["Node"] != without]
+        return len(good) == count and len(tasks) == count
+
+    create = (
+        "docker service create -d --name web --replicas 30 --no-resolve-image --update-parallelism 10"
+        " --update-order start-first --stop-grace-period 1s -e VERSION=1"
+        " longboat/test:1 /bin/httpd -f -p 8080 -h /www"
+    )
+    rows = {}
+    rows["deploy 30"] = timed(lambda: leader.ssh(create), lambda: running(30))
+    rows["scale 30 to 60"] = timed(lambda: leader.ssh("docker service scale -d web=60"), lambda: running(60))
+
+    def updated() -> bool:
+        state = leader.ssh("docker service inspect web --format '{{.UpdateStatus.State}}'") or ""
+        return state.strip() == "completed" and running(60)
+
+    rows["rolling update of 60, surge 10"] = timed(
+        lambda: leader.ssh("docker service update -d --no-resolve-image --env-add VERSION=2 web"), updated
+    )
+    rows["host cut off, 20 replicas run elsewhere"] = timed(
+        lambda: lab.switch.cut(2), lambda: running(60, without="host2")
+    )
+    lab.switch.heal(2)
+    leader.ssh("docker service rm web")
+    return rows
+
+
+def run(directory: Path | None = None) -> list[Row]:
+    """Both, one after the other, on one lab."""
+    lab = Lab(Path("/var/tmp/longboat-lab"))
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = Path(scratch) / "test.tar"
+        archive.write_bytes(image.archive("longboat/test:1", files={"www/index.html": b"hello\n"}))
+        lab.down()
+        try:
+            lab.up(HOSTS)
+            lab.load_image(archive, lab.hosts())
+            ours = longboat_rows(lab, Path(scratch) / "cluster")
+            for host in lab.hosts():  # Swarm starts on engines as fresh as ours were
+                host.poweroff()
+                host.erase()
+            lab.up(HOSTS)
+            lab.load_image(archive, lab.hosts())
+            theirs = swarm_rows(lab)
+        finally:
+            lab.down()
+    return [Row(work, seconds, other) for (work, seconds), other in zip(ours.items(), theirs.values(), strict=True)]
