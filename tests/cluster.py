@@ -85,16 +85,18 @@ class Cluster:
             self.process.wait(30)
 
     def kubectl(
-        self, *arguments: str, check: bool = True, text: str | None = None, timeout: float = 120
+        self,
+        *arguments: str,
+        check: bool = True,
+        text: str | None = None,
+        timeout: float = 120,
+        environ: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        command = [
-            "kubectl",
-            f"--kubeconfig={self.kubeconfig}",
-            "--cache-dir",
-            str(self.directory / "cache"),
-            *arguments,
-        ]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout)
+        cache = f"--cache-dir={self.directory / 'cache'}"
+        command = ["kubectl", f"--kubeconfig={self.kubeconfig}", cache, *arguments]
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=timeout, env=os.environ | (environ or {})
+        )
         if check and done.returncode:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
