@@ -106,6 +106,9 @@ class Kind:
 
     extra_verbs: Sequence[str] = field(default=())
 
+    keeps_status_on_create: bool = False
+    """Whether a new object keeps the status it came with (a Node's does); else the server drops it first."""
+
     @property
     def has_status(self) -> bool:
         """Whether status is written through its own subresource only."""

@@ -1,0 +1,21 @@
+"""ServiceAccount: a name that pods run under.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from controlplane.apiserver.kinds.base import Column, Kind
+from controlplane.apiserver.kinds.cells import age_column, name_column
+from shared.api import kinds
+
+SERVICE_ACCOUNT = Kind(
+    resource=kinds.SERVICE_ACCOUNTS,
+    singular="serviceaccount",
+    short_names=("sa",),
+    columns=(
+        name_column(),
+        Column("Secrets", "string", "Number of secrets.", lambda obj, now: len(obj.get("secrets") or ())),
+        age_column(),
+    ),
+)

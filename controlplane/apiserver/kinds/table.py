@@ -1,0 +1,49 @@
+"""The table of kinds: one row for each kind that the server serves. To serve one more, add its row here.
+
+Immutable after import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.kinds.configuration import CONFIG_MAP, SECRET
+from controlplane.apiserver.kinds.csr import CERTIFICATE_SIGNING_REQUEST
+from controlplane.apiserver.kinds.deployment import DEPLOYMENT
+from controlplane.apiserver.kinds.endpoints import ENDPOINT_SLICE, ENDPOINTS
+from controlplane.apiserver.kinds.event import EVENT
+from controlplane.apiserver.kinds.lease import LEASE
+from controlplane.apiserver.kinds.namespace import NAMESPACE
+from controlplane.apiserver.kinds.node import NODE
+from controlplane.apiserver.kinds.pod import POD
+from controlplane.apiserver.kinds.replicaset import REPLICA_SET
+from controlplane.apiserver.kinds.service import SERVICE
+from controlplane.apiserver.kinds.serviceaccount import SERVICE_ACCOUNT
+
+KINDS: tuple[Kind, ...] = (
+    CONFIG_MAP,
+    ENDPOINTS,
+    EVENT,
+    NAMESPACE,
+    NODE,
+    POD,
+    SECRET,
+    SERVICE_ACCOUNT,
+    SERVICE,
+    DEPLOYMENT,
+    REPLICA_SET,
+    CERTIFICATE_SIGNING_REQUEST,
+    LEASE,
+    ENDPOINT_SLICE,
+)
+
+BY_RESOURCE: Mapping[tuple[str, str, str], Kind] = {
+    (kind.resource.group, kind.resource.version, kind.resource.plural): kind for kind in KINDS
+}
+"""By (group, version, plural), as a path names it."""
+
+BY_GVK: Mapping[tuple[str, str, str], Kind] = {
+    (kind.resource.group, kind.resource.version, kind.resource.kind): kind for kind in KINDS
+}
+"""By (group, version, kind), as a body names it."""
