@@ -30,7 +30,7 @@ Payload = Mapping[str, File]
 
 
 def write_payload(directory: Path, payload: Payload) -> bool:
-    """Make ``directory`` hold exactly ``payload``; whether anything changed. Raises OSError, and ValueError on a path."""
+    """Make ``directory`` hold exactly ``payload``; whether anything changed. Raises OSError, ValueError."""
     for path in payload:
         parts = path.split("/")
         if path.startswith("/") or ".." in parts or parts[0].startswith("..") or not path:

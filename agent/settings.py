@@ -1,0 +1,59 @@
+"""Settings of an agent: one frozen group, filled from defaults < file < environment < flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared.settings import setting
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """Everything that ``longboat agent`` can be told."""
+
+    server: str = setting(
+        "", "The API server's address, such as https://10.0.0.1:6443. Kept after the first start.", metavar="URL"
+    )
+    token: str = field(
+        default="",
+        repr=False,
+        metadata={
+            "help": "The join token of `longboat token create`; needed for the first start only.",
+            "metavar": "TOKEN",
+            "unit": "",
+            "secret": True,
+        },
+    )
+    token_file: Path | None = setting(
+        None, "A file that holds the join token, which then shows in no process list.", metavar="FILE"
+    )
+    data_dir: Path = setting(
+        Path("/var/lib/longboat/agent"), "Where the agent keeps its identity and its pods' files.", metavar="DIR"
+    )
+    node_name: str = setting("", "The node's name; the host's own by default.", metavar="NAME")
+    node_ip: str = setting(
+        "",
+        "The address that other nodes reach this host at; by default the one it reaches the server from.",
+        metavar="IP",
+    )
+    docker_host: str = setting("unix:///var/run/docker.sock", "The Docker daemon to drive.", metavar="ADDRESS")
+    labels: dict[str, str] = setting({}, "Labels that the node gets when it registers.", metavar="KEY=VALUE,...")
+    max_pods: int = setting(110, "Pods that the node offers room for.")
+    log_level: str = setting("info", "How much to log: debug, info, warning or error.", metavar="LEVEL")
+    log_format: str = setting("plain", "How to log: plain or json.", metavar="FORMAT")
+    metrics_port: int = setting(0, "Port on 127.0.0.1 that serves /metrics; 0 for none.", metavar="PORT")
+
+    parallel_starts: int = setting(6, "Containers and sandboxes that are made side by side; more gains nothing.")
+    parallel_pods: int = setting(64, "Pods that are worked on side by side.")
+    warm_pool: int = setting(
+        10, "The most sandboxes that stand ready for pods to come, at 5 MB of memory each; 0 for none."
+    )
+    warm_pool_minimum: int = setting(2, "Sandboxes that stand ready even when no pods came lately.")
+    resync: float = setting(
+        60.0, "How often all containers are looked at, should an event have been missed.", unit="seconds"
+    )
+    object_ttl: float = setting(10.0, "How long a ConfigMap or Secret that was read is used again.", unit="seconds")
+    volume_refresh: float = setting(
+        5.0, "How often files of ConfigMaps and Secrets in running pods are brought up to date.", unit="seconds"
+    )
