@@ -1,0 +1,82 @@
+"""Whether an object has the types and fields of its kind: the check before defaulting and validation.
+
+Owns the compiled shapes of the served kinds. ``check`` never changes the object, ``prune_nulls`` does, in place.
+The shapes are compiled on first use (some 10 ms for all kinds together) and then only read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from controlplane.apiserver import definitions
+from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.kinds.table import KINDS
+from controlplane.apiserver.shapes import Compiler, Findings, Shape, Struct
+from shared.api.meta import JSON
+
+SchemaResult = Findings
+"""``type_errors`` with Go-like texts (answered 400), ``unknown_fields`` as paths (a warning, or 400 when strict),
+``has_nulls`` whether ``prune_nulls`` has anything to do."""
+
+_EXTRA: Sequence[tuple[str, str, str]] = (
+    ("autoscaling", "v1", "Scale"),
+    ("", "v1", "Binding"),
+    ("policy", "v1", "Eviction"),
+)
+"""Kinds that are spoken by subresources only."""
+
+
+def check(kind: Kind, obj: JSON) -> SchemaResult:
+    """Compare a decoded body with its kind's schema; quantities, times and base64 are read too."""
+    return check_gvk((kind.resource.group, kind.resource.version, kind.resource.kind), obj)
+
+
+def check_gvk(gvk: tuple[str, str, str], obj: JSON) -> SchemaResult:
+    """The same for (group, version, kind), such as a Scale or a Binding. Raises KeyError for a kind not known."""
+    found = Findings()
+    _shapes()[gvk].check(obj, (), found)
+    return found
+
+
+def prune_nulls(tree: JSON, kind: Kind | None = None) -> None:
+    """Take members that are null out of ``tree``, in place, as decoding into a Go struct does.
+
+    In a map such as labels null is the empty value (Go's encoding/json): that needs ``kind``; without it such a
+    member goes too. What the schema does not know is left as it is.
+    """
+    if kind is not None:
+        shape(kind).prune(tree)
+        return
+    for key in [key for key, value in tree.items() if value is None]:
+        del tree[key]
+    for value in tree.values():
+        _prune(value)
+
+
+def _prune(value: Any) -> None:
+    if isinstance(value, dict):
+        prune_nulls(value)
+    elif isinstance(value, list):
+        for item in value:
+            _prune(item)
+
+
+def shape(kind: Kind) -> Struct:
+    """The compiled shape of a kind, with its patch strategies."""
+    return _shapes()[kind.resource.group, kind.resource.version, kind.resource.kind]
+
+
+@cache
+def _shapes() -> dict[tuple[str, str, str], Struct]:
+    source = definitions.load()
+    names = definitions.by_gvk(source)
+    compiler = Compiler(source)
+    wanted = [(kind.resource.group, kind.resource.version, kind.resource.kind) for kind in KINDS]
+    compiled: dict[tuple[str, str, str], Struct] = {}
+    for gvk in (*wanted, *_EXTRA):
+        found: Shape = compiler.named(names[gvk])
+        assert isinstance(found, Struct)
+        compiled[gvk] = found
+    return compiled
