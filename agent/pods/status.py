@@ -35,12 +35,15 @@ class NodeFacts:
     memory_bytes: int = 0
 
 
-def pod_status(pod: Pod, seen: Observed, node: NodeFacts, now: Moment) -> JSON:
-    """The whole status apart from conditions that are others' to set."""
+def pod_status(pod: Pod, seen: Observed, node: NodeFacts, now: Moment, previous: JSON | None = None) -> JSON:
+    """The whole status apart from conditions that are others' to set.
+
+    ``previous`` is what was reported last, which the object may not show yet: times that did not change are from it.
+    """
     current = phase(pod, seen)
     inits = [_container_status(pod, c, seen, now, init=True) for c in pod.spec.init_containers]
     mains = [_container_status(pod, c, seen, now, init=False) for c in pod.spec.containers]
-    status: JSON = {"phase": current, "conditions": _conditions(pod, seen, current, inits, mains, now)}
+    status: JSON = {"phase": current, "conditions": _conditions(pod, seen, current, inits, mains, now, previous)}
     if pod.metadata.generation:
         status["observedGeneration"] = pod.metadata.generation
     status["hostIP"] = node.host_ip
@@ -48,7 +51,8 @@ def pod_status(pod: Pod, seen: Observed, node: NodeFacts, now: Moment) -> JSON:
     if address := _address(pod, seen, node):
         status["podIP"] = address
         status["podIPs"] = [{"ip": address}]
-    status["startTime"] = timestamp(pod.status.start_time or now.wall)
+    before = previous["startTime"] if previous is not None else None
+    status["startTime"] = before or timestamp(pod.status.start_time or now.wall)
     if inits:
         status["initContainerStatuses"] = inits
     status["containerStatuses"] = mains
@@ -184,7 +188,13 @@ def _failure(container: Container, failure: Failure, now: Moment) -> JSON:
 
 
 def _conditions(
-    pod: Pod, seen: Observed, current: str, inits: list[JSON], mains: list[JSON], now: Moment
+    pod: Pod,
+    seen: Observed,
+    current: str,
+    inits: list[JSON],
+    mains: list[JSON],
+    now: Moment,
+    previous: JSON | None,
 ) -> list[JSON]:
     sandbox_up = seen.ready_sandbox() is not None and (bool(seen.address) or pod.spec.host_network)
     containers_ready = _containers_ready(pod, current, inits, mains)
@@ -194,16 +204,21 @@ def _conditions(
         (READY, *_ready(pod, containers_ready)),
         (CONTAINERS_READY, *containers_ready),
     ]
-    known = {condition.type: condition for condition in pod.status.conditions}
+    known: dict[str, tuple[str, str]] = {}
+    for before in pod.status.conditions:
+        if before.last_transition_time is not None:
+            known[before.type] = (before.status, timestamp(before.last_transition_time))
+    for told in previous["conditions"] if previous is not None else ():
+        known[told["type"]] = (told["status"], told["lastTransitionTime"])
     conditions = []
     for kind, holds, reason, message in wanted:
         value = "True" if holds else "False"
-        before = known.get(kind)
-        since = before.last_transition_time if before is not None and before.status == value else None
+        status, since = known.get(kind, ("", ""))
+        changed = since if status == value else timestamp(now.wall)
         condition: JSON = {"type": kind}
         if pod.metadata.generation:
             condition["observedGeneration"] = pod.metadata.generation
-        condition |= {"status": value, "lastProbeTime": None, "lastTransitionTime": timestamp(since or now.wall)}
+        condition |= {"status": value, "lastProbeTime": None, "lastTransitionTime": changed}
         # null takes away what an earlier status said
         condition |= {"reason": reason or None, "message": message or None}
         conditions.append(condition)

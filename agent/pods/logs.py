@@ -1,0 +1,51 @@
+"""Where the logs of a pod's container are: the door of the tunnel to the engine's logs. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+from agent.pods.state import PodState
+from agent.runtime.base import ContainerInfo, LogOptions, Runtime, State
+from shared.api.errors import BadRequest, NotFound
+
+
+class PodLogs:
+    """Finds the container of a pod; ``states`` gives the pods of this node by uid."""
+
+    def __init__(self, runtime: Runtime, states: Callable[[], dict[str, PodState]]) -> None:
+        self._runtime, self._states = runtime, states
+
+    def logs(
+        self, namespace: str, name: str, container: str, options: LogOptions, *, previous: bool = False
+    ) -> AsyncIterator[bytes]:
+        """The log of a container's latest instance, or of the one before. Raises NotFound, BadRequest."""
+        return self._runtime.logs(self.find(namespace, name, container, previous=previous).id, options)
+
+    def find(self, namespace: str, name: str, container: str, *, previous: bool = False) -> ContainerInfo:
+        """The instance that ``kubectl logs`` means. Raises NotFound, BadRequest with the kubelet's words."""
+        state = next(
+            (
+                state
+                for state in self._states().values()
+                if (state.identity.namespace, state.identity.name) == (namespace, name) and state.pod is not None
+            ),
+            None,
+        )
+        if state is None:
+            raise NotFound(f'pod "{name}" not found on this node', kind="pods", name=name)
+        instances = sorted(
+            (i for i in state.containers.values() if i.name == container and i.id not in state.vanished),
+            key=lambda info: (info.attempt, info.created_at),
+            reverse=True,
+        )
+        if previous:
+            ended = [info for info in instances if info.state is State.EXITED]
+            # while the latest instance waits for its restart it is the previous one that people mean
+            found = next((info for info in ended if info is not instances[0]), ended[0] if ended else None)
+            if found is None:
+                raise BadRequest(f'previous terminated container "{container}" in pod "{name}" not found')
+            return found
+        started = [info for info in instances if info.state is not State.CREATED]
+        if not started:
+            raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: ContainerCreating')
+        return started[0]
