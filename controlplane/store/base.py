@@ -137,7 +137,8 @@ class Store(Protocol):
     async def txn(self, compare: Sequence[Compare], ops: Sequence[Put | Delete]) -> TxnResult:
         """All of ``ops`` or none, if every compare holds. Deleting a key that is not there is no write.
 
-        Raises StoreFull, StoreUnavailable, LeaseNotFound (a Put names a lease that is gone).
+        Raises StoreFull, StoreUnavailable, LeaseNotFound (a Put names a lease that is gone), ValueError (two of
+        ``ops`` name one key).
         """
         ...
 
@@ -145,7 +146,8 @@ class Store(Protocol):
         """Batches of changes with revision >= ``from_revision`` (0: from the next one on), without end.
 
         The subscription exists when this returns, before the first item is asked for. A batch never splits a
-        revision. The iterator raises CompactedError or WatchLagged; ``aclose`` ends the subscription.
+        revision. The iterator raises CompactedError, WatchLagged or (the store was closed) StoreUnavailable;
+        ``aclose`` ends the subscription. Changes of the revision that was compacted to can still be watched.
         """
         ...
 
@@ -162,7 +164,10 @@ class Store(Protocol):
         ...
 
     async def compact(self, revision: int) -> None:
-        """Forget history before ``revision``; the newest value of every key stays. Online."""
+        """Forget history before ``revision``; the newest value of every key stays. Online.
+
+        Returns when it is done; less than is compacted already is a no-op. Raises FutureRevisionError.
+        """
         ...
 
     async def revision(self) -> int:

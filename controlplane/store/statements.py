@@ -21,9 +21,10 @@ _ROWS = (
     "group_concat(hex(h.value)) FROM json_each(?) j CROSS JOIN current c ON c.key = j.value "
     "CROSS JOIN history h ON h.id = c.id"
 )
+# COALESCE: substr of an empty blob is NULL, which would be a deletion.
 _ADD_HISTORY = (
     "INSERT INTO history SELECT value->>0, value->>1, value->>2, value->>3, value->>4, "
-    "CASE WHEN value->>5 IS NULL THEN NULL ELSE substr(?2, value->>5, value->>6) END FROM json_each(?1)"
+    "CASE WHEN value->>5 IS NULL THEN NULL ELSE COALESCE(substr(?2, value->>5, value->>6), x'') END FROM json_each(?1)"
 )
 _SET_CURRENT = (
     "INSERT INTO current SELECT value->>0, value->>1, value->>2 FROM json_each(?) WHERE true "
@@ -99,13 +100,20 @@ def used_pages(db: sqlite3.Connection) -> int:
     return pages - free
 
 
-def shrink(db: sqlite3.Connection) -> None:
-    """Give free pages back to the file system once they are many; below that they are reused by later writes."""
+def much_is_free(db: sqlite3.Connection) -> bool:
+    """Whether it is worth giving pages back; below that they are reused by later writes."""
     pages: int = db.execute("PRAGMA page_count").fetchone()[0]
     free: int = db.execute("PRAGMA freelist_count").fetchone()[0]
-    if free > max(1024, pages // 2):
-        db.execute("PRAGMA incremental_vacuum(2048)").fetchall()
+    return free > max(1024, pages // 2)
+
+
+def shrink(db: sqlite3.Connection) -> bool:
+    """Give some pages back to the file system; whether there are more to give. Its own transaction."""
+    db.execute("PRAGMA incremental_vacuum(512)").fetchall()
+    if much_is_free(db):
+        return True
     db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    return False
 
 
 def _json(value: Any) -> str:

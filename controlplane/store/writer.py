@@ -106,7 +106,8 @@ class Writer:
         self.leases: dict[int, float] = statements.leases(self._db)
         """Seconds of TTL by lease, as of the start; afterwards the writer's own."""
         self._compactions: list[asyncio.Future[Any]] = []
-        self._sweep_blocked = False
+        self._shrinking = False
+        self._idle_blocked = False
         self._broken = ""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
 
@@ -149,10 +150,10 @@ class Writer:
         self._send((), [(stopping, None, None)])
 
     def _collect(self) -> list[tuple[Request, asyncio.Future[Any]]]:
-        """What is waiting now; if that is nothing, wait for it unless there is sweeping to do meanwhile."""
+        """What is waiting now; if that is nothing, wait for it unless there is tidying to do meanwhile."""
         batch = []
         try:
-            idle_work = self._sweep.pending and not self._sweep_blocked and not self._broken
+            idle_work = (self._sweep.pending or self._shrinking) and not self._idle_blocked and not self._broken
             batch.append(self._queue.get(block=not idle_work))
             while len(batch) < MAX_GROUP and not isinstance(batch[-1][0], Stop):
                 batch.append(self._queue.get_nowait())
@@ -164,7 +165,7 @@ class Writer:
         if self._broken:
             self._refuse(batch)
             return
-        self._sweep_blocked = False
+        self._idle_blocked = False
         for request, future in batch:
             if isinstance(request, Compact):
                 self._sweep.aim(request.revision)
@@ -172,10 +173,11 @@ class Writer:
         writes = [item for item in batch if not isinstance(item[0], Compact)]
         if writes:
             self._write(writes)
-        elif self._sweep.pending:
-            self._sweep_alone()
-        if self._compactions and not self._sweep.pending:
-            self._send((), [(future, None, None) for future in self._compactions])
+        else:
+            self._tidy()
+        if self._compactions and (self._idle_blocked or not (self._sweep.pending or self._shrinking)):
+            full = StoreFull("the disk of the store is too full to compact it") if self._idle_blocked else None
+            self._send((), [(future, None, full) for future in self._compactions])
             self._compactions = []
         if self._keep and self.revision - self._sweep.compacted > self._keep + max(self._keep // 10, 16):
             self._sweep.aim(self.revision - self._keep)
@@ -241,6 +243,7 @@ class Writer:
             self.leases.pop(lease, None)
         if step is not None:
             self._sweep.advance(step)
+            self._shrinking = not self._sweep.pending and statements.much_is_free(self._db)
         self._unmeasured += sum(len(row[5] or b"") + 2 * len(row[1]) + 64 for row in group.history)
         if self._unmeasured > min(1 << 20, self._room // 2) or step is not None:
             self._measure()
@@ -267,29 +270,39 @@ class Writer:
             leases=self.leases,
             next_lease=self._next_lease,
             attached=attached,
-            room=max(0, self._room - self._unmeasured) if self._reserve.take() else 0,
+            room=self._room_for(requests),
         )
 
-    def _sweep_alone(self) -> None:
-        """A step of compaction while nobody writes."""
+    def _room_for(self, requests: Sequence[Request]) -> int:
+        """Bytes that puts may add; none while the reserve is lent to deletions and cannot be had back."""
+        if all(self._frees(request) for request in requests) or not self._reserve.take():
+            return 0
+        return max(0, self._room - self._unmeasured)
+
+    def _tidy(self) -> None:
+        """A step of compaction, or of making the file smaller, while nobody writes."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                step = self._sweep.step(500)
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+            if self._sweep.pending:
+                self._sweep_alone()
+            elif self._shrinking:
+                self._shrinking = statements.shrink(self._db)
         except sqlite3.Error as error:
             if not self._is_full(error):
                 raise
             # Not even space to forget something: try again with the reserve, else when the next request comes.
-            self._sweep_blocked = not self._reserve.give_back()
-            return
+            self._idle_blocked = not self._reserve.give_back()
+
+    def _sweep_alone(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            step = self._sweep.step(500)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
         self._sweep.advance(step)
-        if not self._sweep.pending:
-            statements.shrink(self._db)
+        self._shrinking = not self._sweep.pending and statements.much_is_free(self._db)
         self._measure()
 
     def _measure(self) -> None:
