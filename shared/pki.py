@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes as PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shared.work.clock import Clock, SystemClock
@@ -183,6 +184,14 @@ def csr_subject(csr_pem: bytes) -> tuple[str, tuple[str, ...]]:
     names = [str(a.value) for a in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     groups = tuple(str(a.value) for a in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
     return (names[0] if names else ""), groups
+
+
+def csr_public_key(csr_pem: bytes) -> PublicKeyTypes:
+    """The public key of a signing request. Raises CsrRefused when it is none."""
+    try:
+        return x509.load_pem_x509_csr(csr_pem).public_key()
+    except ValueError as error:
+        raise CsrRefused(f"the request is not a PEM certificate signing request: {error}") from error
 
 
 # --- reading --------------------------------------------------------------------------------------------------

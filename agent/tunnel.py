@@ -1,0 +1,218 @@
+"""The agent's end of the tunnel: one control WebSocket kept open, one WebSocket dialled back for each stream.
+
+Owns connections and the number of streams; what a log holds is its LogSource's. Nothing listens: every connection
+is the agent's own, so hosts behind NAT work. Back-pressure is TCP's: a source is read no faster than the server
+takes. Tasks live under the supervisor that is passed in; a stream's failure ends that stream only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from prometheus_client import Counter, Gauge
+
+from agent.runtime.base import LogOptions, RuntimeFailure
+from shared.api.errors import BadRequest, InternalError, StatusError, TooManyRequests
+from shared.client.http import HttpClient
+from shared.streams import (
+    CHUNK,
+    LOG,
+    MAX_FRAME,
+    PING,
+    STREAM_PROTOCOL,
+    STREAMS_AT_ONCE,
+    TUNNEL_PROTOCOL,
+    End,
+    LogParameters,
+    Open,
+    Refuse,
+    decode_frame,
+    encode_frame,
+    stream_path,
+    tunnel_path,
+)  # fmt: skip
+from shared.work.backoff import Backoff
+from shared.work.clock import Clock, SystemClock
+from shared.work.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
+
+CONNECTED = Gauge("longboat_agent_tunnel_connected", "1 while the control connection is open.")
+SERVED = Counter("longboat_agent_streams_total", "Streams asked for, by kind and outcome.", ["kind", "outcome"])
+
+_STEADY = 10.0
+"""Seconds after which a control connection counts as good: the next back-off begins anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodLogOptions(LogOptions):
+    """What a runtime is asked for, and whether it is of the container before the last restart."""
+
+    previous: bool = False
+
+
+class LogSource(Protocol):
+    """Where logs come from: the agent's pods."""
+
+    def logs(self, namespace: str, name: str, uid: str, container: str, options: PodLogOptions) -> AsyncIterator[bytes]:
+        """The bytes of a container's log, with ``follow`` until it ends. May raise StatusErrors (NotFound,
+        BadRequest), which reach the client, and RuntimeFailure. Closed (``aclose``) when nobody reads any more."""
+        ...
+
+
+class Tunnel:
+    """Keeps the control connection open and serves streams. ``streams_at_once`` bounds them."""
+
+    def __init__(
+        self,
+        client: HttpClient,
+        node_name: str,
+        logs: LogSource,
+        supervisor: Supervisor,
+        *,
+        backoff: Backoff = Backoff(0.2, 5.0, 0.5),
+        streams_at_once: int = STREAMS_AT_ONCE,
+        clock: Clock = SystemClock(),
+        rng: random.Random | None = None,
+    ) -> None:
+        self._client, self._logs, self._supervisor = client, logs, supervisor
+        self._node, self._quoted = node_name, quote(node_name, safe="")
+        self._backoff, self._at_once, self._clock, self._rng = backoff, streams_at_once, clock, rng
+        self._streams = 0
+
+    async def run(self) -> None:
+        """Connect, serve, connect again, until cancelled."""
+        failures = 0
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self._serve()
+                error: StatusError | None = None
+            except StatusError as failure:
+                error = failure
+            if self._clock.monotonic() - began >= _STEADY:
+                failures = 0
+            if failures == 0:
+                logger.info("tunnel closed", extra={"node": self._node, "error": error.message if error else ""})
+            delay = self._backoff.delay(failures, self._rng)
+            failures += 1
+            await asyncio.sleep(delay)
+
+    async def _serve(self) -> None:
+        """One control connection, to its end."""
+        path = tunnel_path(self._quoted)
+        async with self._client.websocket(
+            path, protocol=TUNNEL_PROTOCOL, heartbeat=PING, max_message=MAX_FRAME
+        ) as control:
+            CONNECTED.set(1)
+            logger.info("tunnel open", extra={"node": self._node})
+            try:
+                async for message in control:
+                    if message.type is not aiohttp.WSMsgType.TEXT:
+                        continue
+                    frame = decode_frame(message.data)
+                    if isinstance(frame, Open):
+                        await self._accept(control, frame)
+            finally:
+                CONNECTED.set(0)
+
+    async def _accept(self, control: aiohttp.ClientWebSocketResponse, frame: Open) -> None:
+        try:
+            if self._streams >= self._at_once:
+                raise TooManyRequests(f'node "{self._node}" serves {self._at_once} streams already')
+            source = self._source(frame)
+        except StatusError as error:
+            SERVED.labels(frame.kind[:20], "refused").inc()
+            try:
+                await control.send_str(encode_frame(Refuse(frame.stream, error.to_status())))
+            except (ConnectionError, RuntimeError):
+                return  # the connection has just ended, which its reader finds out
+            return
+        self._streams += 1
+        self._supervisor.spawn(f"stream-{frame.kind}", self._stream(frame, source))
+
+    def _source(self, frame: Open) -> AsyncIterator[bytes]:
+        """The bytes that are asked for. Raises BadRequest."""
+        if frame.kind != LOG:
+            raise BadRequest(f"this agent does not serve streams of kind {frame.kind!r}; upgrade it")
+        try:
+            asked = msgspec.convert(frame.parameters, LogParameters)
+            options = PodLogOptions(
+                follow=asked.follow, tail_lines=asked.tail_lines, timestamps=asked.timestamps,
+                since=datetime.fromisoformat(asked.since_time) if asked.since_time else None,
+                since_seconds=asked.since_seconds, limit_bytes=asked.limit_bytes, previous=asked.previous,
+            )  # fmt: skip
+        except (msgspec.ValidationError, ValueError) as error:
+            raise BadRequest(f"the log options cannot be read: {error}") from error
+        return self._logs.logs(asked.namespace, asked.name, asked.uid, asked.container, options)
+
+    async def _stream(self, frame: Open, source: AsyncIterator[bytes]) -> None:
+        outcome = "broken"
+        try:
+            async with (
+                self._client.websocket(
+                    stream_path(self._quoted, quote(frame.stream, safe="")), protocol=STREAM_PROTOCOL, heartbeat=PING
+                ) as socket,
+                Supervisor() as both,
+            ):
+                pump = both.spawn(f"stream-{frame.kind}-pump", _pump(socket, source))
+                # Reading is what answers pings and notices that the server has had enough.
+                async for _ in socket:
+                    continue
+                if pump.done():
+                    outcome = "ended"
+                else:
+                    outcome = "cancelled"
+                    pump.cancel()
+        except StatusError as error:
+            logger.info("stream not served", extra={"kind": frame.kind, "error": error.message})
+        finally:
+            self._streams -= 1
+            SERVED.labels(frame.kind, outcome).inc()
+            await _close(source)
+
+
+async def _pump(socket: aiohttp.ClientWebSocketResponse, source: AsyncIterator[bytes]) -> None:
+    """Everything that the source has, then the last frame; closing the socket ends its reader."""
+    try:
+        failure = await _send_all(socket, source)
+        await socket.send_str(encode_frame(End(failure.to_status() if failure is not None else None)))
+    except (ConnectionError, RuntimeError):
+        pass  # the server has closed the stream; a send cannot know before
+    finally:
+        await socket.close()
+
+
+async def _send_all(socket: aiohttp.ClientWebSocketResponse, source: AsyncIterator[bytes]) -> StatusError | None:
+    """What the source ended with, if it did not just end."""
+    iterator = aiter(source)
+    while True:
+        try:
+            piece = await anext(iterator, None)
+        except StatusError as error:
+            return error
+        except RuntimeFailure as error:
+            return InternalError(error.message)
+        except Exception:
+            logger.exception("a log source failed")
+            return InternalError("the agent could not read the log; its own log says why")
+        if piece is None:
+            return None
+        for start in range(0, len(piece), CHUNK):
+            await socket.send_bytes(piece[start : start + CHUNK])
+
+
+async def _close(source: Any) -> None:
+    """Let an async generator run its ``finally`` now, not when it is collected."""
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        await close()
