@@ -27,6 +27,7 @@ class Service:
     name: str
     command: tuple[str, ...]
     after: str = "network-online.target"
+    environ: tuple[tuple[str, str], ...] = ()
 
 
 class Services(Protocol):
@@ -90,9 +91,10 @@ class Systemd:
 
     def _unit(self, service: Service) -> str:
         command = " ".join(_quoted(word) for word in service.command)
+        environ = "".join(f"Environment={_quoted(f'{key}={value}')}\n" for key, value in service.environ)
         return (
             f"{MARK}[Unit]\nDescription=Longboat {service.name}\nAfter={service.after}\nWants=network-online.target\n"
-            f"StartLimitIntervalSec=0\n\n[Service]\nExecStart={command}\nEnvironment=PYTHONUNBUFFERED=1\n"
+            f"StartLimitIntervalSec=0\n\n[Service]\nExecStart={command}\nEnvironment=PYTHONUNBUFFERED=1\n{environ}"
             "Restart=always\nRestartSec=1\nKillMode=mixed\nTimeoutStopSec=30\nLimitNOFILE=65536\n\n"
             "[Install]\nWantedBy=multi-user.target\n"
         )
@@ -115,7 +117,7 @@ class Supervised:
         command_file.write_text(command)
         root = str(Path(__file__).resolve().parent.parent)
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
-        environ = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+        environ = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | dict(service.environ)
         supervise.start(service.command, pid_file=pid_file, log_file=self._log / f"{service.name}.log", environ=environ)
         return True
 

@@ -55,7 +55,7 @@ class Cluster:
 
     def longboat(self, *arguments: str, check: bool = True, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """The ``longboat`` command with the cluster's kubeconfig."""
-        environ = os.environ | {"KUBECONFIG": str(self.kubeconfig)}
+        environ = os.environ | {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.directory)}
         command = [sys.executable, "-m", "deploy.cli", *arguments]
         done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=timeout)
         if check and done.returncode:
