@@ -7,7 +7,7 @@ callers take what they need from ``load`` and let go of the rest. Safe from any 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def by_gvk(definitions: Definitions) -> dict[tuple[str, str, str], str]:
     """The definition of each (group, version, kind) that is an object of its own."""
     names: dict[tuple[str, str, str], str] = {}
     for name, schema in definitions.items():
-        gvks = schema.get("x-kubernetes-group-version-kind") or ()
+        gvks: Sequence[dict[str, str]] = schema.get("x-kubernetes-group-version-kind") or ()
         if len(gvks) == 1:
             names[gvks[0]["group"], gvks[0]["version"], gvks[0]["kind"]] = name
     return names

@@ -1,0 +1,8 @@
+"""Patches on JSON trees: JSON patch, merge patch, strategic merge patch.
+
+Pure: what goes in is never changed, and what comes out shares nothing with it.
+"""
+
+from controlplane.apiserver.patching.apply import CONTENT_TYPES, apply_patch
+
+__all__ = ["CONTENT_TYPES", "apply_patch"]
