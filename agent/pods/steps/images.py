@@ -1,0 +1,66 @@
+"""The step that has a container's image on the host, by its pull policy. It never waits for a pull."""
+
+from __future__ import annotations
+
+from agent.pods.observed import Failure, Pull, PullState, spec_hash
+from agent.pods.plan import EnsureImage
+from agent.pods.pulls import PullOutcome
+from agent.pods.restarts import PULL_BACKOFF
+from agent.pods.steps.base import StepFailed, Work
+from agent.runtime.base import RuntimeFailure
+from shared.api.core import Container, Pod
+
+MISSING = 'Container image "{image}" is not present with pull policy of Never'
+
+
+async def ensure_image(work: Work, step: EnsureImage, pod: Pod, container: Container) -> bool:
+    """Whether the image is there; False once it is being pulled, which wakes the worker at its end."""
+    tools, state = work.tools, work.state
+    if step.policy != "Always":
+        try:
+            found = await tools.runtime.image_present(step.image)
+        except RuntimeFailure as error:
+            raise StepFailed("ImageInspectError", f'Failed to inspect image "{step.image}": {error}') from error
+        if found is not None:
+            state.pulls[container.name] = Pull(step.attempt, step.image, PullState.READY, found.id)
+            message = f'Container image "{step.image}" already present on machine'
+            tools.events.normal(pod, "Pulled", message, container.name)
+            return True
+        if step.policy == "Never":
+            text = MISSING.format(image=step.image)
+            raise StepFailed("ErrImageNeverPull", text, event="ErrImageNeverPull")
+    state.pulls[container.name] = Pull(step.attempt, step.image, PullState.PENDING)
+    tools.events.normal(pod, "Pulling", f'Pulling image "{step.image}"', container.name)
+
+    def ended(outcome: PullOutcome) -> None:
+        _ended(work, step, pod, container, outcome)
+
+    tools.pulls.pull(step.image, ended)
+    return False
+
+
+def _ended(work: Work, step: EnsureImage, pod: Pod, container: Container, outcome: PullOutcome) -> None:
+    """Note how the pull ended, unless the pod has moved on to another image or attempt, and wake the worker."""
+    tools, state = work.tools, work.state
+    if state.pulls.get(container.name) != Pull(step.attempt, step.image, PullState.PENDING):
+        return
+    if outcome.image is not None:
+        state.pulls[container.name] = Pull(step.attempt, step.image, PullState.READY, outcome.image.id)
+        state.failures.pop(container.name, None)
+        size = outcome.image.size_bytes
+        message = f'Successfully pulled image "{step.image}" in {outcome.seconds:.3f}s. Image size: {size} bytes.'
+        tools.events.normal(pod, "Pulled", message, container.name)
+    else:
+        assert outcome.failure is not None
+        del state.pulls[container.name]
+        failure = outcome.failure
+        digest, now = spec_hash(container), tools.clock.monotonic()
+        before = state.failures.get(container.name)
+        count = before.count + 1 if before is not None and before.subject == digest else 1
+        reason = failure.reason if failure.reason in ("InvalidImageName", "ErrImagePull") else "ErrImagePull"
+        until = now + PULL_BACKOFF.delay(count - 1)
+        state.failures[container.name] = Failure(reason, failure.message, now, until, count, digest)
+        text = f'Failed to pull image "{step.image}": {failure.message}'
+        tools.events.warning(pod, "InspectFailed" if reason == "InvalidImageName" else "Failed", text, container.name)
+        tools.events.warning(pod, "Failed", f"Error: {reason}", container.name)
+    tools.wake(state.identity.uid)

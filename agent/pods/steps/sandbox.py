@@ -1,0 +1,101 @@
+"""Steps that give a pod its place: volumes, a sandbox with its network, host ports."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from agent import metrics
+from agent.network.base import NetworkFailure
+from agent.pods.decide import takes_warm_sandbox
+from agent.pods.plan import EnsureSandbox, PrepareVolumes, PublishPorts
+from agent.pods.pool import WarmSandbox
+from agent.pods.steps.base import StepFailed, Tools, Work
+from agent.pods.volumes.base import VolumeFailure
+from agent.runtime.base import RuntimeFailure, RuntimeUnavailable, SandboxSpec
+from shared.api.core import Pod
+
+logger = logging.getLogger(__name__)
+
+
+async def prepare_volumes(work: Work, step: PrepareVolumes, pod: Pod) -> None:
+    began = work.tools.clock.monotonic()
+    try:
+        await work.tools.volumes.prepare(pod)
+    except VolumeFailure as error:
+        raise StepFailed("FailedMount", str(error), event="FailedMount") from error
+    work.state.volumes_ready = True
+    metrics.START_SECONDS.labels("volumes").observe(work.tools.clock.monotonic() - began)
+
+
+async def ensure_sandbox(work: Work, step: EnsureSandbox, pod: Pod) -> None:
+    """A warm sandbox if one may serve and is there, else a new one; its address; the pod's files in /etc."""
+    tools, state = work.tools, work.state
+    began = tools.clock.monotonic()
+    try:
+        if takes_warm_sandbox(pod):
+            tools.pool.arrived(began)
+        if not (step.warm and await _claim(work)):
+            async with tools.starts:
+                await _create(work, step)
+        address = tools.node.host_ip if step.host_network else state.address
+        await tools.volumes.write_host_files(pod, address, step.hostname)
+    except VolumeFailure as error:
+        raise StepFailed("FailedCreatePodSandBox", str(error), event="FailedCreatePodSandBox") from error
+    except (RuntimeFailure, NetworkFailure) as error:
+        text = f"Failed to create pod sandbox: {error}"
+        raise StepFailed("FailedCreatePodSandBox", text, event="FailedCreatePodSandBox") from error
+    finally:
+        tools.refill()
+    state.published = False
+    metrics.START_SECONDS.labels("sandbox").observe(tools.clock.monotonic() - began)
+
+
+async def _claim(work: Work) -> bool:
+    """Take a warm sandbox; one that turns out dead is dropped, and the next is tried."""
+    tools, state = work.tools, work.state
+    while (warm := tools.pool.take()) is not None:
+        try:
+            await tools.runtime.claim_sandbox(warm.sandbox.id, state.identity)
+        except RuntimeUnavailable:
+            raise  # it may be the pod's now: the next look at the engine tells
+        except RuntimeFailure:
+            tools.supervisor.spawn(f"remove sandbox {warm.sandbox.id[:12]}", discard(tools, warm))
+            continue
+        state.sandbox = replace(warm.sandbox, pod=state.identity)
+        state.address = warm.address
+        metrics.WARM_CLAIMS.labels("warm").inc()
+        return True
+    metrics.WARM_CLAIMS.labels("none").inc()
+    return False
+
+
+async def discard(tools: Tools, warm: WarmSandbox) -> None:
+    """Give up a warm sandbox. What cannot be removed now is found again by the next full look."""
+    try:
+        await tools.network.detach(None, warm.sandbox.id)
+        await tools.runtime.remove_sandbox(warm.sandbox.id)
+    except (RuntimeFailure, NetworkFailure) as error:
+        logger.warning("a warm sandbox cannot be removed", extra={"sandbox": warm.sandbox.id, "error": str(error)})
+
+
+async def _create(work: Work, step: EnsureSandbox) -> None:
+    tools, state = work.tools, work.state
+    spec = SandboxSpec(state.identity, step.hostname, step.host_network)
+    sandbox = await tools.runtime.create_sandbox(spec)
+    state.sandbox, state.address = sandbox, ""
+    if not step.host_network:
+        try:
+            state.address = await tools.network.attach(state.identity, sandbox.id, sandbox.process_id)
+        except NetworkFailure:
+            # without its network it is of no use: the next try begins with a fresh one
+            state.sandbox = replace(sandbox, running=False)
+            raise
+
+
+async def publish_ports(work: Work, step: PublishPorts, pod: Pod) -> None:
+    try:
+        await work.tools.network.publish(work.state.identity, work.state.address, step.ports)
+    except NetworkFailure as error:
+        raise StepFailed("FailedCreatePodSandBox", f"Failed to publish host ports: {error}") from error
+    work.state.published = True
