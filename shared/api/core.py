@@ -222,6 +222,10 @@ class PodReadinessGate(Struct, frozen=True, kw_only=True):
     condition_type: str
 
 
+class PodSchedulingGate(Struct, frozen=True, kw_only=True):
+    name: str = ""
+
+
 class PodSpec(Struct, frozen=True, kw_only=True):
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
@@ -233,6 +237,7 @@ class PodSpec(Struct, frozen=True, kw_only=True):
     affinity: Affinity | None = None
     tolerations: tuple[Toleration, ...] = ()
     scheduler_name: str = "default-scheduler"
+    scheduling_gates: tuple[PodSchedulingGate, ...] = ()
     priority: int = 0
     host_network: bool = False
     hostname: str = ""
@@ -240,6 +245,8 @@ class PodSpec(Struct, frozen=True, kw_only=True):
     service_account_name: str = ""
     readiness_gates: tuple[PodReadinessGate, ...] = ()
     overhead: dict[str, Quantity] = {}
+    resources: ResourceRequirements | None = None
+    """Pod-level resources (KEP-2837); where they name a resource they stand for the containers' sum."""
 
 
 # --- Pod: status --------------------------------------------------------------------------------------------
