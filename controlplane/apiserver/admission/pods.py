@@ -1,0 +1,77 @@
+"""Admission of pods: ServiceAccount, Priority and DefaultTolerationSeconds.
+
+Pure. After plugin/pkg/admission/{serviceaccount,priority,defaulttolerationseconds}. Tokens of service accounts are
+not mounted yet, and there are no priority classes but Kubernetes' own two.
+"""
+
+from __future__ import annotations
+
+from controlplane.apiserver.admission.context import Context
+from shared.api.errors import Forbidden
+from shared.api.meta import JSON
+
+DEFAULT_SERVICE_ACCOUNT = "default"
+EVICTING = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+"""The taints that the node lifecycle controller evicts by."""
+
+PRIORITY_CLASSES = {"": 0, "system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+
+
+def service_account(context: Context, pod: JSON) -> None:
+    """A pod that names no service account runs as ``default``; the deprecated alias says the same."""
+    spec = pod["spec"]
+    name = spec.get("serviceAccountName") or spec.get("serviceAccount") or DEFAULT_SERVICE_ACCOUNT
+    spec["serviceAccountName"] = spec["serviceAccount"] = name
+
+
+def priority(context: Context, pod: JSON) -> None:
+    """The number and the preemption policy of the pod's priority class. Raises Forbidden."""
+    spec = pod["spec"]
+    name = spec.get("priorityClassName") or ""
+    if name not in PRIORITY_CLASSES:
+        raise _forbidden(pod, f"no PriorityClass with name {name} was found")
+    value = PRIORITY_CLASSES[name]
+    if spec.get("priority") not in (None, value):
+        raise _forbidden(
+            pod,
+            f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; priority admission "
+            f"controller computed {value} from the given PriorityClass name",
+        )
+    spec["priority"] = value
+    if not spec.get("preemptionPolicy"):
+        spec["preemptionPolicy"] = "PreemptLowerPriority"
+
+
+def default_toleration_seconds(context: Context, pod: JSON) -> None:
+    """How long the pod tolerates a lost node, where it does not say so itself."""
+    tolerations = list(pod["spec"].get("tolerations") or ())
+    missing = [key for key in EVICTING if not any(_tolerates(toleration, key) for toleration in tolerations)]
+    if missing:
+        seconds = context.toleration_seconds
+        pod["spec"]["tolerations"] = tolerations + [
+            {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds} for key in missing
+        ]
+
+
+def keep_admitted(context: Context, pod: JSON, old: JSON) -> None:
+    """A replacement that leaves out what admission filled in means no change of it."""
+    spec, before = pod["spec"], old.get("spec") or {}
+    for field in ("serviceAccountName", "serviceAccount", "priority", "preemptionPolicy"):
+        if spec.get(field) is None and before.get(field) is not None:
+            spec[field] = before[field]
+    kept = list(spec.get("tolerations") or ())
+    for toleration in before.get("tolerations") or ():
+        key = toleration.get("key")
+        if key in EVICTING and not any(_tolerates(have, key) for have in kept):
+            kept.append(toleration)
+    if kept:
+        spec["tolerations"] = kept
+
+
+def _tolerates(toleration: JSON, key: str) -> bool:
+    return (toleration.get("key") or key) == key and (toleration.get("effect") or "NoExecute") == "NoExecute"
+
+
+def _forbidden(pod: JSON, why: str) -> Forbidden:
+    name = pod["metadata"].get("name") or pod["metadata"].get("generateName") or ""
+    return Forbidden(f'pods "{name}" is forbidden: {why}', kind="pods", name=name)
