@@ -57,6 +57,15 @@ def decode_yaml_all(data: bytes | str) -> list[Any]:
         raise CodecError(f"invalid YAML: {' '.join(str(error).split())}") from error
 
 
+def encode_yaml(tree: Any) -> bytes:
+    """One YAML document, keys in the tree's own order."""
+    text: bytes = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, encoding="utf-8", width=2**20)
+    return text
+
+
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """The safe loader without implicit timestamps: Kubernetes' YAML is JSON's data model."""
 

@@ -1,0 +1,141 @@
+"""What the verbs work on: the store, the watch cache, the table of kinds, time and randomness.
+
+Owns nothing else; each verb is a function in ``verbs`` that takes an ``ApiServer`` first. One event loop.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterable, Sequence
+
+from controlplane.apiserver.cache import WatchCache
+from controlplane.apiserver.encoding import storage_key
+from controlplane.apiserver.health import Health
+from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.resource_cache import Entry, ResourceCache
+from controlplane.store.base import (
+    Compare,
+    Delete,
+    Put,
+    Store,
+    StoreFull,
+    StoreUnavailable,
+    TxnResult,
+)
+from shared.api.errors import Cause, InternalError, NotFound, ServiceUnavailable, Timeout
+from shared.api.meta import JSON, timestamp
+from shared.work.clock import Clock, SystemClock
+
+SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""Of generated names: no vowels, so no words; no look-alikes (k8s.io/apimachinery/pkg/util/rand)."""
+
+FRESH_WAIT = 3.0
+"""Seconds that a read waits for a resourceVersion that is not here yet (the watch cache's blockTimeout)."""
+
+
+class ApiServer:
+    """Construct, give ``run()`` to a supervisor, await ``ready()``; ``close()`` ends the watches."""
+
+    def __init__(
+        self,
+        store: Store,
+        kinds: Iterable[Kind],
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        history: int = 10_000,
+    ) -> None:
+        self.store = store
+        self.kinds = tuple(kinds)
+        self.clock = clock or SystemClock()
+        self.rng = rng or random.SystemRandom()
+        self.cache = WatchCache(store, self.kinds, history=history)
+        self.health = Health()
+        self.health.add("watch-cache", lambda: None if self.cache.ready else "the watch cache is not in step yet")
+        self._by_path = {(k.resource.group, k.resource.version, k.resource.plural): k for k in self.kinds}
+
+    async def run(self) -> None:
+        """Keep the watch cache true, until cancelled or closed. An essential service: its failure is the server's."""
+        await self.cache.run()
+
+    async def ready(self) -> None:
+        """Return once reads and writes may begin."""
+        await self.cache.wait_ready()
+
+    def close(self) -> None:
+        """End every watch cleanly. The store is the caller's to close, afterwards."""
+        self.cache.close()
+
+    # --- finding things
+
+    def kind(self, group: str, version: str, plural: str) -> Kind | None:
+        """The kind that a path names."""
+        return self._by_path.get((group, version, plural))
+
+    def of(self, kind: Kind) -> ResourceCache:
+        return self.cache.of(kind)
+
+    def entry(self, kind: Kind, namespace: str, name: str) -> Entry:
+        """One object as the cache has it now. Raises NotFound."""
+        entry = self.cache.of(kind).get(namespace, name)
+        if entry is None:
+            raise not_found(kind, name)
+        return entry
+
+    async def fresh(self, revision: int) -> None:
+        """Wait until ``revision`` is here. Raises Timeout (504, ResourceVersionTooLarge) after 3 seconds."""
+        if revision <= self.cache.revision:
+            return
+        if not await self.cache.reaches(revision, FRESH_WAIT):
+            raise Timeout(
+                f"Too large resource version: {revision}, current: {self.cache.revision}",
+                causes=[Cause("ResourceVersionTooLarge", "Too large resource version")],
+                retry_after_seconds=1,
+            )
+
+    # --- writing
+
+    async def transact(self, compare: Sequence[Compare], ops: Sequence[Put | Delete]) -> TxnResult:
+        """One store transaction, applied to the cache before this returns. Raises InternalError when the store is
+        full, ServiceUnavailable when it cannot be reached."""
+        try:
+            result = await self.store.txn(compare, ops)
+        except StoreFull as error:
+            raise InternalError(f"Internal error occurred: no space left in the store: {error}") from error
+        except StoreUnavailable as error:
+            raise ServiceUnavailable(f"the store is not available: {error}", retry_after_seconds=1) from error
+        if result.succeeded:
+            await self.cache.wait(result.revision)
+        else:
+            await self.cache.wait(max((pair.mod_revision for _, pair in result.failed if pair), default=0))
+        return result
+
+    def key(self, kind: Kind, namespace: str, name: str) -> str:
+        return storage_key(kind.resource, namespace, name)
+
+    # --- values
+
+    def now(self) -> str:
+        """The time as metav1.Time is written."""
+        return timestamp(self.clock.now())
+
+    def new_uid(self) -> str:
+        return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+
+    def new_suffix(self) -> str:
+        """Five random characters for generateName."""
+        return "".join(self.rng.choices(SUFFIX_ALPHABET, k=5))
+
+
+def not_found(kind: Kind, name: str) -> NotFound:
+    resource = kind.resource
+    return NotFound(
+        f'{resource.group_resource} "{name}" not found', group=resource.group, kind=resource.plural, name=name
+    )
+
+
+def metadata(tree: JSON) -> JSON:
+    """The object's metadata, for reading; empty if it has none."""
+    meta: JSON = tree.get("metadata") or {}
+    return meta

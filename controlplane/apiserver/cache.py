@@ -1,0 +1,166 @@
+"""The watch cache: every object of every kind as bytes, and a bounded past, kept true by one watch of the store.
+
+Owns the entries, the rings of recent events and the registration of watches. Never writes to the store, and
+never encodes an object: it splices the revision into the stored bytes once, and everybody serves these bytes.
+One task (``run``) changes it; everything else reads it on the same event loop, so between two awaits a reader
+sees one revision of everything.
+
+After k8s.io/apiserver/pkg/storage/cacher. Unlike there, a start also reads the last revisions of history, so
+that watches resume across a restart of the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+from collections.abc import Iterable, Sequence
+
+from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.resource_cache import ResourceCache
+from controlplane.store.base import Change, CompactedError, Store, WatchLagged
+from shared.work.backoff import Backoff
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "/registry/"
+
+
+class WatchCache:
+    """``revision`` is the newest one applied. ``history`` bounds the events that each resource remembers."""
+
+    def __init__(self, store: Store, kinds: Iterable[Kind], *, history: int = 10_000, replay: int = 1_000) -> None:
+        self._store = store
+        self._history, self._replay = history, replay
+        self._kinds = tuple(kinds)
+        self._resources: dict[str, ResourceCache] = {}
+        self._by_kind: dict[tuple[str, str], ResourceCache] = {}
+        self.revision = 0
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._sequence = itertools.count()
+        self._ready = asyncio.Event()
+        self._closed = False
+        for kind in self._kinds:
+            cache = ResourceCache(kind, history)
+            self._resources[cache.prefix] = cache
+            self._by_kind[kind.resource.group, kind.resource.plural] = cache
+
+    def of(self, kind: Kind) -> ResourceCache:
+        """The cache of one kind."""
+        return self._by_kind[kind.resource.group, kind.resource.plural]
+
+    def find(self, group: str, plural: str) -> ResourceCache | None:
+        """The cache of ``plural`` in ``group``, if it is served."""
+        return self._by_kind.get((group, plural))
+
+    @property
+    def ready(self) -> bool:
+        """Whether the cache follows the store at this moment."""
+        return self._ready.is_set()
+
+    async def wait_ready(self) -> None:
+        """Return once the cache holds what the store held when ``run`` began."""
+        await self._ready.wait()
+
+    async def wait(self, revision: int) -> None:
+        """Return once ``revision`` is applied; at once if it is, which is the rule after one's own write."""
+        if self.revision >= revision or self._closed:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (revision, next(self._sequence), future))
+        await future
+
+    async def reaches(self, revision: int, seconds: float) -> bool:
+        """Whether ``revision`` is applied within ``seconds``."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.wait(revision)
+        except TimeoutError:
+            return False
+        return self.revision >= revision
+
+    async def run(self) -> None:
+        """Follow the store until cancelled or closed. Raises what the store raises when it is gone for good."""
+        backoff, failures = Backoff(0.05, 5.0), 0
+        while not self._closed:
+            try:
+                await self._follow()
+            except (WatchLagged, CompactedError) as error:
+                if self._closed:
+                    return
+                # Nobody can tell what was missed, so every watch ends, its client finds its revision expired
+                # and lists again.
+                logger.warning("the watch cache lost the store's history and starts over", extra={"cause": str(error)})
+                self._ready.clear()
+                for cache in self._resources.values():
+                    cache.end_watches()
+                await asyncio.sleep(backoff.delay(failures))
+                failures += 1
+
+    def close(self) -> None:
+        """End every watch cleanly and let go of everybody who waits."""
+        self._closed = True
+        for cache in self._resources.values():
+            cache.end_watches()
+        self._release()
+
+    # --- feeding
+
+    async def _follow(self) -> None:
+        newest = await self._store.revision()
+        base = max(1, newest - self._replay)
+        try:
+            whole = await self._store.range(PREFIX, revision=base)
+        except CompactedError:
+            base = newest
+            whole = await self._store.range(PREFIX, revision=base)
+        # The empty prefix, so that revisions that write none of our keys move us on too.
+        stream = self._store.watch("", base + 1)
+        try:
+            for cache in self._resources.values():
+                cache.reset(base)
+            for pair in whole.items:
+                if (cache_ := self._resource(pair.key)) is not None:
+                    cache_.load(pair.key, pair.value, pair.mod_revision)
+            for cache in self._resources.values():
+                cache.loaded()
+            self.revision = base
+            if base >= newest:
+                self._release()
+                self._ready.set()
+            async for batch in stream:
+                self.apply(batch)
+                if not self._ready.is_set() and self.revision >= newest:
+                    self._ready.set()
+        finally:
+            if (aclose := getattr(stream, "aclose", None)) is not None:
+                await aclose()
+
+    def apply(self, batch: Sequence[Change]) -> None:
+        """Take in changes in revision order, tell the watches, and let go of who waited for them."""
+        touched: set[ResourceCache] = set()
+        for change in batch:
+            cache = self._resource(change.key)
+            if cache is not None:
+                cache.apply(change)
+                touched.add(cache)
+        if batch:
+            self.revision = batch[-1].revision
+        for cache in touched:
+            cache.wake()
+        self._release()
+
+    def _release(self) -> None:
+        waiting = self._waiting
+        while waiting and (waiting[0][0] <= self.revision or self._closed):
+            future = heapq.heappop(waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+    def _resource(self, key: str) -> ResourceCache | None:
+        """The cache that a key belongs to: its first four parts are the resource's prefix."""
+        parts = key.split("/", 4)
+        if len(parts) != 5:
+            return None
+        return self._resources.get(f"/{parts[1]}/{parts[2]}/{parts[3]}/")

@@ -1,0 +1,150 @@
+"""Discovery: which groups, versions, resources and verbs there are, made from the table of kinds.
+
+Both forms that clients ask for: the plain one (APIVersions, APIGroupList, APIResourceList) and the aggregated one
+(apidiscovery.k8s.io/v2, KEP-3352). Made once, as bytes. Pure.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+
+from controlplane.apiserver.kinds.base import Kind, Subresource
+from shared import codec
+from shared.api.meta import JSON
+
+KUBERNETES_MINOR = "36"
+VERSION: JSON = {
+    "major": "1", "minor": KUBERNETES_MINOR,
+    "emulationMajor": "1", "emulationMinor": KUBERNETES_MINOR,
+    "minCompatibilityMajor": "1", "minCompatibilityMinor": KUBERNETES_MINOR,
+    "gitVersion": f"v1.{KUBERNETES_MINOR}.0+longboat", "gitCommit": "", "gitTreeState": "clean", "buildDate": "",
+    "goVersion": "", "compiler": f"{sys.implementation.name}-{platform.python_version()}",
+    "platform": f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(platform.machine(), platform.machine()) }",
+}  # fmt: skip
+"""What /version answers: the Kubernetes version that we are compatible with, with our name as build metadata."""
+
+_PREFERRED_ORDER = ("", "apps", "batch", "autoscaling", "networking.k8s.io", "policy", "rbac.authorization.k8s.io")
+"""Groups that clients should find first; the others follow by name."""
+
+
+class Discovery:
+    """Answers for ``/api``, ``/apis`` and what is below them down to a group version."""
+
+    def __init__(self, kinds: Iterable[Kind], server_address: str = "") -> None:
+        versions: dict[str, dict[str, list[Kind]]] = {}
+        for kind in kinds:
+            versions.setdefault(kind.resource.group, {}).setdefault(kind.resource.version, []).append(kind)
+        order = {group: index for index, group in enumerate(_PREFERRED_ORDER)}
+        groups = sorted(versions, key=lambda group: (order.get(group, len(order)), group))
+        self._plain: dict[str, bytes] = {}
+        self._aggregated: dict[str, bytes] = {}
+        addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}]
+        self._plain["/api"] = codec.encode(
+            {"kind": "APIVersions", "versions": list(versions.get("", {})), "serverAddressByClientCIDRs": addresses}
+        )
+        named = [_group(group, list(versions[group])) for group in groups if group]
+        self._plain["/apis"] = codec.encode({"kind": "APIGroupList", "apiVersion": "v1", "groups": named})
+        for group in named:
+            self._plain[f"/apis/{group['name']}"] = codec.encode({"kind": "APIGroup", "apiVersion": "v1", **group})
+        for group in groups:
+            for version, served in versions[group].items():
+                path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+                self._plain[path] = codec.encode(
+                    {
+                        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": path.split("/", 2)[2],
+                        "resources": list(_resources(served)),
+                    }
+                )  # fmt: skip
+        for root, chosen in (("/api", [""] if "" in versions else []), ("/apis", [g for g in groups if g])):
+            self._aggregated[root] = codec.encode(
+                {
+                    "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {},
+                    "items": [_aggregated(group, versions[group]) for group in chosen],
+                }
+            )  # fmt: skip
+
+    @property
+    def paths(self) -> list[str]:
+        """Every path that is answered."""
+        return list(self._plain)
+
+    def answer(self, path: str, *, aggregated: bool) -> bytes | None:
+        """The document at ``path`` (without a trailing slash), or None."""
+        if aggregated and path in self._aggregated:
+            return self._aggregated[path]
+        return self._plain.get(path)
+
+
+def _group(group: str, versions: list[str]) -> JSON:
+    listed = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
+    return {"name": group, "versions": listed, "preferredVersion": listed[0]}
+
+
+def _resources(kinds: Iterable[Kind]) -> Iterator[JSON]:
+    found: list[JSON] = []
+    for kind in kinds:
+        resource = kind.resource
+        entry: JSON = {
+            "name": resource.plural, "singularName": kind.singular, "namespaced": resource.namespaced,
+            "kind": resource.kind, "verbs": sorted(kind.verbs),
+        }  # fmt: skip
+        if kind.short_names:
+            entry["shortNames"] = list(kind.short_names)
+        if kind.categories:
+            entry["categories"] = list(kind.categories)
+        found.append(entry)
+        for sub in kind.subresources:
+            entry = {
+                "name": f"{resource.plural}/{sub.name}", "singularName": "", "namespaced": resource.namespaced,
+                "kind": sub.kind or resource.kind, "verbs": sorted(sub.verbs),
+            }  # fmt: skip
+            if sub.group is not None and (sub.group or sub.version):
+                entry["group"], entry["version"] = sub.group, sub.version
+            found.append(entry)
+    yield from sorted(found, key=lambda entry: str(entry["name"]))
+
+
+def _aggregated(group: str, versions: dict[str, list[Kind]]) -> JSON:
+    return {
+        "metadata": {"name": group, "creationTimestamp": None},
+        "versions": [
+            {
+                "version": version, "freshness": "Current",
+                "resources": [_aggregated_resource(kind) for kind in sorted(kinds, key=lambda k: k.resource.plural)],
+            }
+            for version, kinds in versions.items()
+        ],
+    }  # fmt: skip
+
+
+def _aggregated_resource(kind: Kind) -> JSON:
+    resource = kind.resource
+    entry: JSON = {
+        "resource": resource.plural,
+        "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+        "scope": "Namespaced" if resource.namespaced else "Cluster",
+        "singularResource": kind.singular,
+        "verbs": sorted(kind.verbs),
+    }
+    if kind.short_names:
+        entry["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        entry["categories"] = list(kind.categories)
+    if kind.subresources:
+        entry["subresources"] = [_aggregated_subresource(kind, sub) for sub in kind.subresources]
+    return entry
+
+
+def _aggregated_subresource(kind: Kind, sub: Subresource) -> JSON:
+    resource = kind.resource
+    return {
+        "subresource": sub.name,
+        "responseKind": {
+            "group": resource.group if sub.group is None else sub.group,
+            "version": sub.version or resource.version,
+            "kind": sub.kind or resource.kind,
+        },
+        "verbs": sorted(sub.verbs),
+    }

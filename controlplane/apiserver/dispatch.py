@@ -1,0 +1,191 @@
+"""From an HTTP request for a resource to its verb, and from the verb's answer to HTTP.
+
+Owns the table of which verb a method and path mean, content types of bodies, and compression of big answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from controlplane.apiserver import bodies, responses
+from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.identity import User
+from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.negotiation import JSON_TYPE, Format, accept, bare, body_type
+from controlplane.apiserver.patching import CONTENT_TYPES
+from controlplane.apiserver.request import Request, Target, delete_options, list_options, write_options
+from controlplane.apiserver.verbs import bind, delete, patch, read, scale, write
+from controlplane.apiserver.verbs.answer import Answer
+from controlplane.apiserver.watch_response import serve_watch
+from shared import codec
+from shared.api.errors import BadRequest, MethodNotAllowed, NotFound, UnsupportedMediaType
+
+GZIP_FROM = 128 << 10
+"""Bytes from which an answer is compressed where the client takes gzip (kube-apiserver's defaultGzipThresholdBytes)."""
+
+
+class Dispatcher:
+    """Serves every resource of the table of kinds."""
+
+    def __init__(self, api: ApiServer) -> None:
+        self._api = api
+
+    async def serve(
+        self, request: web.Request, target: Target, verb: str, query: Mapping[str, str], user: User
+    ) -> web.StreamResponse:
+        """Raises the errors of the verbs, and NotFound, MethodNotAllowed, NotAcceptable, UnsupportedMediaType."""
+        kind = self._kind(target, verb)
+        format = accept(request.headers.get("Accept", ""))
+        call = Request(
+            user, kind, target.namespace if kind.resource.namespaced else "", target.name, target.subresource
+        )
+        if verb == "get":
+            return await self._get(request, call, format, query)
+        if verb == "list":
+            page = await read.list_(self._api, call, list_options(query))
+            return await self._list(request, call, page, format, query)
+        if verb == "watch":
+            return await serve_watch(self._api, request, call, list_options(query), format, query)
+        if verb == "delete":
+            options = delete_options(query, await self._optional_body(request))
+            return await self._object(request, call, await delete.delete(self._api, call, options), format, query)
+        if verb == "deletecollection":
+            options = delete_options(query, await self._optional_body(request))
+            page = await delete.delete_collection(self._api, call, options, list_options(query))
+            return await self._list(request, call, page, format, query)
+        call.options = write_options(verb, query)
+        answer = await self._write(request, call, verb)
+        return await self._object(request, call, answer, format, query)
+
+    def _kind(self, target: Target, verb: str) -> Kind:
+        kind = self._api.kind(target.group, target.version, target.resource)
+        if kind is None or target.rest:
+            raise _nothing()
+        namespaced = kind.resource.namespaced
+        if not namespaced and target.namespace and target.resource != "namespaces":
+            raise _nothing()
+        verbs = kind.verbs
+        if target.subresource:
+            sub = next((sub for sub in kind.subresources if sub.name == target.subresource), None)
+            if sub is None:
+                raise _nothing()
+            verbs = sub.verbs
+        if namespaced and not target.namespace and (target.name or verb not in ("list", "watch")):
+            raise _nothing() if target.name else _not_allowed()
+        if verb not in verbs:
+            raise _not_allowed()
+        if (verb in ("update", "patch") or verb == "get") and not target.name:
+            raise _not_allowed()
+        if verb == "create" and target.name and not target.subresource:
+            raise _not_allowed()
+        return kind
+
+    async def _get(
+        self, request: web.Request, call: Request, format: Format, query: Mapping[str, str]
+    ) -> web.StreamResponse:
+        if call.subresource == "scale":
+            return await self._object(request, call, await scale.get(self._api, call), format, query)
+        if call.subresource and call.subresource not in ("status", "approval"):
+            raise _nothing()  # served by a route of its own, where that part is built in
+        entry = await read.get(self._api, call, query.get("resourceVersion", ""))
+        if format.media_type == JSON_TYPE and not format.shape:
+            return web.Response(body=entry.data, headers=_JSON_HEADERS)
+        return await self._object(request, call, Answer(200, entry.data), format, query)
+
+    async def _write(self, request: web.Request, call: Request, verb: str) -> Answer:
+        api = self._api
+        if verb == "patch":
+            content_type = bare(request.headers.get("Content-Type", ""))
+            if content_type not in CONTENT_TYPES:
+                raise UnsupportedMediaType(
+                    "the body of the request was in an unknown format - accepted media types include: "
+                    + ", ".join(CONTENT_TYPES)
+                )
+            try:
+                body = codec.decode(await request.read())
+            except codec.CodecError as error:
+                raise BadRequest(f"error decoding patch: {error}") from error
+            if call.subresource == "scale":
+                return await scale.patch(api, call, content_type, body)
+            return await patch.patch(api, call, content_type, body)
+        media_type = body_type(request.headers.get("Content-Type", ""))
+        warnings: list[str] = []
+        tree = bodies.decode(await request.read(), media_type, call.options.field_validation, warnings)
+        answer = await self._written(call, verb, tree)
+        call.warnings[:0] = warnings
+        return answer
+
+    async def _written(self, call: Request, verb: str, tree: object) -> Answer:
+        api, subresource = self._api, call.subresource
+        if subresource == "scale":
+            return await scale.update(api, call, tree)
+        if verb == "update":
+            return await write.update(api, call, tree)
+        if subresource == "binding":
+            return await bind.bind(api, call, tree)
+        if subresource:
+            raise _nothing()
+        return await write.create(api, call, tree)
+
+    async def _optional_body(self, request: web.Request) -> object:
+        """A DeleteOptions, or None without one."""
+        if not request.body_exists:
+            return None
+        data = await request.read()
+        if not data.strip():
+            return None
+        return bodies.decode(data, body_type(request.headers.get("Content-Type", "")), "Ignore", [])
+
+    async def _object(
+        self, request: web.Request, call: Request, answer: Answer, format: Format, query: Mapping[str, str]
+    ) -> web.Response:
+        if answer.is_object:
+            body = responses.object_bytes(call.kind, answer.data, format, query, self._api.clock.now())
+        else:
+            format = Format(format.media_type)
+            body = responses.as_text(answer.data, format)
+        return await _respond(request, answer.code, body, format, call.warnings)
+
+    async def _list(
+        self, request: web.Request, call: Request, page: read.Page, format: Format, query: Mapping[str, str]
+    ) -> web.Response:
+        body = responses.list_bytes(call.kind, page, format, query, self._api.clock.now())
+        return await _respond(request, 200, body, format, call.warnings)
+
+
+_JSON_HEADERS = {"Content-Type": JSON_TYPE}
+
+
+async def _respond(request: web.Request, code: int, body: bytes, format: Format, warnings: list[str]) -> web.Response:
+    headers = {"Content-Type": format.content_type}
+    if len(body) >= GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
+        body = await asyncio.to_thread(_gzip, body)  # zlib lets the other threads run
+        headers["Content-Encoding"] = "gzip"
+        headers["Vary"] = "Accept-Encoding"
+    response = web.Response(status=code, body=body, headers=headers)
+    for warning in dict.fromkeys(warnings):
+        response.headers.add("Warning", f"299 - {_quoted(warning)}")
+    return response
+
+
+def _gzip(body: bytes) -> bytes:
+    packer = zlib.compressobj(level=1, wbits=31)
+    return packer.compress(body) + packer.flush()
+
+
+def _quoted(text: str) -> str:
+    """A quoted-string of HTTP, without anything that could end the header (net.NewWarningHeader)."""
+    printable = "".join(char for char in text if char.isprintable()).encode("ascii", "replace").decode()
+    return '"' + printable.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _nothing() -> NotFound:
+    return NotFound("the server could not find the requested resource")
+
+
+def _not_allowed() -> MethodNotAllowed:
+    return MethodNotAllowed("the server does not allow this method on the requested resource")

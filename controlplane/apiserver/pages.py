@@ -1,0 +1,82 @@
+"""What is served beside resources: discovery, OpenAPI, version, health, metrics.
+
+Everything but health and metrics is made once. Nothing here waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from controlplane.apiserver import openapi
+from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.discovery import VERSION, Discovery
+from controlplane.apiserver.negotiation import JSON_TYPE, accepts_discovery
+from shared import codec
+from shared.api.errors import MethodNotAllowed, NotFound
+from shared.observe import metrics
+
+_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+_HEALTH = ("healthz", "livez", "readyz")
+
+
+class Pages:
+    """Answers GETs that name no resource."""
+
+    def __init__(self, api: ApiServer) -> None:
+        self._api = api
+        self._discovery = Discovery(api.kinds)
+        self._version = codec.encode(VERSION)
+        self._openapi: dict[str, bytes] = {}
+
+    def serve(self, request: web.Request, path: str, query: Mapping[str, str]) -> web.Response:
+        """Raises NotFound, MethodNotAllowed."""
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        path = path.rstrip("/") or "/"
+        aggregated = path in ("/api", "/apis") and accepts_discovery(request.headers.get("Accept", ""))
+        found = self._discovery.answer(path, aggregated=aggregated)
+        if found is not None:
+            return _json(found, _AGGREGATED if aggregated else JSON_TYPE, {"Vary": "Accept"})
+        if path == "/version":
+            return _json(self._version)
+        first, _, rest = path[1:].partition("/")
+        if first in _HEALTH:
+            return self._health(first, rest, request, query)
+        if path == "/metrics":
+            return web.Response(body=metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
+        if path == "/openapi/v3" or path.startswith("/openapi/v3/"):
+            return self._document(path.removeprefix("/openapi/v3").lstrip("/"))
+        if path == "/":
+            more = ["/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+            return _json(codec.encode({"paths": sorted([*self._discovery.paths, *more])}))
+        raise _nothing()
+
+    def _health(self, endpoint: str, rest: str, request: web.Request, query: Mapping[str, str]) -> web.Response:
+        if rest:
+            code, text = self._api.health.one(rest)
+        else:
+            exclude = frozenset(request.query.getall("exclude", ()))
+            code, text = self._api.health.report(endpoint, verbose="verbose" in query, exclude=exclude)
+        headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+        return web.Response(status=code, body=text.encode(), headers=headers)
+
+    def _document(self, name: str) -> web.Response:
+        if name not in self._openapi:
+            try:
+                self._openapi[name] = openapi.document(name) if name else codec.encode(openapi.index(self._api.kinds))
+            except KeyError:
+                raise _nothing() from None
+        return _json(self._openapi[name])
+
+
+def _json(body: bytes, content_type: str = JSON_TYPE, headers: Mapping[str, str] | None = None) -> web.Response:
+    response = web.Response(body=body, headers={"Content-Type": content_type, **(headers or {})})
+    if len(body) > 32_768:
+        response.enable_compression()
+    return response
+
+
+def _nothing() -> NotFound:
+    return NotFound("the server could not find the requested resource")

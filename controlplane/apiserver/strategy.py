@@ -1,0 +1,264 @@
+"""What happens to an object between the client's text and the store: the steps that every kind shares.
+
+Owns the order of a write (decode, schema, nulls, system fields, defaults, admission, validation) and the rules of
+system metadata, after k8s.io/apiserver/pkg/registry/rest (create.go, update.go). Trees given to ``prepare_*`` are
+the caller's own and are changed. No I/O but reading the watch cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controlplane.apiserver import admission
+from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.kinds import causes
+from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.kinds.metadata import validate_metadata
+from controlplane.apiserver.request import Request
+from controlplane.apiserver.schema import check, prune_nulls
+from shared.api.errors import BadRequest, Cause, Conflict, Forbidden
+from shared.api.kinds import NAMESPACES
+from shared.api.meta import JSON
+
+MAX_GENERATED = 63 - 5
+"""Longest prefix that generateName keeps (k8s.io/apiserver/pkg/storage/names)."""
+
+_SYSTEM_FIELDS = ("selfLink", "managedFields", "resourceVersion")
+"""Never taken from a client into what is stored; field ownership is not kept yet."""
+
+_NOT_ON_CREATE = frozenset(
+    (*_SYSTEM_FIELDS, "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+)
+
+_STATUS_METADATA = frozenset((("", "nodes"), ("", "pods"), ("", "namespaces")))
+"""Kinds whose labels, annotations and finalizers a status update may change too; for the others they stay
+(metav1.ResetObjectMetaForStatus)."""
+
+
+def check_kind(kind: Kind, tree: Any) -> JSON:
+    """Whether a body is an object of this kind, its kind and apiVersion filled in. Raises BadRequest."""
+    resource = kind.resource
+    if not isinstance(tree, dict):
+        raise BadRequest(
+            f"couldn't get version/kind; json parse error: a {resource.kind} must be an object, not {_json_type(tree)}"
+        )
+    api_version, name = tree.setdefault("apiVersion", resource.api_version), tree.setdefault("kind", resource.kind)
+    if name != resource.kind:
+        version = str(api_version).rpartition("/")[2]
+        raise BadRequest(f'{name} in version "{version}" cannot be handled as a {resource.kind}')
+    if api_version != resource.api_version:
+        raise BadRequest(
+            f"the API version in the data ({api_version}) does not match the expected API version "
+            f"({resource.api_version})"
+        )
+    return tree
+
+
+def check_schema(request: Request, tree: JSON, old: JSON | None = None) -> None:
+    """Field types (400), unknown fields (400 or warnings), then explicit nulls are taken out.
+
+    Unknown fields that ``old`` has already are nothing new to say.
+    """
+    kind = request.kind
+    result = check(kind, tree)
+    words = f'{kind.resource.kind} in version "{kind.resource.version}" cannot be handled as a {kind.resource.kind}: '
+    if result.type_errors:
+        raise BadRequest(words + result.type_errors[0])
+    unknown = result.unknown_fields
+    if unknown and request.options.field_validation != "Ignore":
+        if old is not None:
+            known = set(check(kind, old).unknown_fields)
+            unknown = [path for path in unknown if path not in known]
+        texts = [f'unknown field "{path}"' for path in unknown]
+        if texts and request.options.field_validation == "Strict":
+            raise BadRequest(f"{words}strict decoding error: {', '.join(texts)}")
+        request.warnings.extend(texts)
+    if result.has_nulls:
+        prune_nulls(tree, kind)
+
+
+def prepare_create(api: ApiServer, request: Request, tree: Any) -> JSON:
+    """The object to store for a POST. Raises BadRequest, Forbidden, Invalid, NotFound (its namespace)."""
+    kind = request.kind
+    obj = check_kind(kind, tree)
+    check_schema(request, obj)
+    given: JSON = obj.get("metadata") or {}
+    if given.get("resourceVersion"):
+        raise BadRequest("resourceVersion should not be set on objects to be created")
+    namespace = given.get("namespace") or ""
+    if namespace != request.namespace and (namespace or not kind.resource.namespaced):
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+    name = given.get("name") or ""
+    if not name and given.get("generateName"):
+        name = given["generateName"][:MAX_GENERATED] + api.new_suffix()
+    meta: JSON = {}
+    if name:
+        meta["name"] = name
+    if kind.resource.namespaced:
+        meta["namespace"] = request.namespace
+    meta["uid"] = api.new_uid()
+    if kind.has_generation:
+        meta["generation"] = 1
+    meta["creationTimestamp"] = api.now()
+    for key, value in given.items():
+        if key not in meta and key not in _NOT_ON_CREATE and value != [] and value != {}:
+            meta[key] = value
+    obj["metadata"] = meta
+    if kind.has_status:
+        if not kind.keeps_status_on_create:
+            obj.pop("status", None)
+        kind.default(obj)
+        obj.setdefault("status", {})
+    else:
+        kind.default(obj)
+    if kind.resource.namespaced:
+        check_namespace(api, kind, request.namespace, name)
+    admission.admit_create(request.user, kind, obj)
+    wrong = [*validate_metadata(kind, obj, None), *kind.validate(obj, None)]
+    if wrong:
+        raise _refuse(kind, name, wrong)
+    request.warnings.extend(kind.warnings(obj))
+    return obj
+
+
+def prepare_update(api: ApiServer, request: Request, old: JSON, tree: Any, *, name: str = "") -> JSON:
+    """The object to store for a PUT or PATCH of ``old``, which is left alone; equal to it if nothing changes.
+
+    Raises BadRequest, Conflict (uid), Invalid. The caller compares resourceVersions.
+    """
+    kind = request.kind
+    given = check_kind(kind, tree)
+    check_schema(request, given, old)
+    meta: JSON = given.get("metadata") or {}
+    was: JSON = old["metadata"]
+    if meta.setdefault("name", was["name"]) != was["name"]:
+        raise BadRequest(f"the name of the object ({meta['name']}) does not match the name on the URL ({was['name']})")
+    if kind.resource.namespaced and (meta.get("namespace") or request.namespace) != request.namespace:
+        raise BadRequest("the namespace of the provided object does not match the namespace on the request")
+    if meta.get("uid") and meta["uid"] != was["uid"]:
+        raise conflict(
+            kind,
+            was["name"],
+            f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {was['uid']}",
+        )
+    given["metadata"] = meta
+    obj = _merged(request, old, given)
+    obj["metadata"] = _updated_metadata(meta if obj is given else obj["metadata"], was)
+    kind.default(obj)
+    _count_generation(kind, obj, old)
+    if same(obj, old):
+        return old
+    admission.admit_update(request.user, kind, obj, old)
+    validate = kind.validate_status if request.subresource in ("status", "approval") else kind.validate
+    wrong = [*validate_metadata(kind, obj, old), *validate(obj, old)]
+    if wrong:
+        raise _refuse(kind, was["name"], wrong)
+    if not request.subresource:
+        request.warnings.extend(kind.warnings(obj))
+    return obj
+
+
+def same(new: JSON, old: JSON) -> bool:
+    """Whether the two say the same, whatever their resourceVersions and the order of their fields."""
+    if len(new) != len(old):
+        return False
+    for key, value in new.items():
+        if key == "metadata":
+            before = dict(old["metadata"])
+            before.pop("resourceVersion", None)
+            if value != before:
+                return False
+        elif key not in old or value != old[key]:
+            return False
+    return True
+
+
+def _merged(request: Request, old: JSON, given: JSON) -> JSON:
+    """What the request may change, on top of what it may not."""
+    kind, subresource = request.kind, request.subresource
+    if not subresource or subresource == "scale":
+        if kind.has_status:
+            given.pop("status", None)
+            if "status" in old:
+                given["status"] = old["status"]
+        return given
+    obj = {**old}
+    if subresource == "finalize":
+        obj["spec"] = {**(old.get("spec") or {}), "finalizers": (given.get("spec") or {}).get("finalizers") or []}
+    elif subresource == "approval":
+        status = {**(old.get("status") or {})}
+        status["conditions"] = (given.get("status") or {}).get("conditions") or []
+        obj["status"] = status
+    else:
+        obj["status"] = given.get("status") or {}
+    if subresource == "status" and (kind.resource.group, kind.resource.plural) in _STATUS_METADATA:
+        was = old["metadata"]
+        meta = {key: value for key, value in was.items() if key not in ("labels", "annotations", "finalizers")}
+        for key in ("labels", "annotations", "finalizers"):
+            if key in given["metadata"]:
+                meta[key] = given["metadata"][key]
+        obj["metadata"] = meta
+    return obj
+
+
+def _updated_metadata(meta: JSON, was: JSON) -> JSON:
+    """What a client may not change comes from what is stored; a stable order keeps equal objects equal in bytes."""
+    out: JSON = {}
+    for key in ("name", "generateName", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp"):
+        if key in was:
+            out[key] = was[key]
+    if "deletionTimestamp" in was and "deletionGracePeriodSeconds" in was:
+        out["deletionGracePeriodSeconds"] = meta.get("deletionGracePeriodSeconds", was["deletionGracePeriodSeconds"])
+    for key, value in meta.items():
+        if key in out or key in _NOT_ON_CREATE or (key == "generateName" and key not in was):
+            continue
+        if value != [] and value != {}:  # as Go's omitempty: an emptied list of finalizers is no list
+            out[key] = value
+    return out
+
+
+def _count_generation(kind: Kind, obj: JSON, old: JSON) -> None:
+    if kind.has_generation and any(obj.get(field) != old.get(field) for field in kind.spec_fields):
+        obj["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
+
+
+def check_namespace(api: ApiServer, kind: Kind, namespace: str, name: str) -> None:
+    """The namespace must be there and not be ending, as the NamespaceLifecycle admission plugin demands."""
+    cache = api.cache.find(NAMESPACES.group, NAMESPACES.plural)
+    if cache is None:
+        return
+    entry = api.entry(cache.kind, "", namespace)
+    if entry.object.metadata.deletion_timestamp is not None or entry.object.status.phase == "Terminating":
+        resource = kind.resource
+        raise Forbidden(
+            f'{resource.group_resource} "{name}" is forbidden: unable to create new content in namespace {namespace} '
+            "because it is being terminated",
+            group=resource.group, kind=resource.plural, name=name,
+            causes=[Cause("NamespaceTerminating", f"namespace {namespace} is being terminated", "metadata.namespace")],
+        )  # fmt: skip
+
+
+def is_finished(obj: JSON) -> bool:
+    """Whether an update takes the last hold off an object that is being deleted, so that it goes now."""
+    meta: JSON = obj["metadata"]
+    if not meta.get("deletionTimestamp") or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds"):
+        return False
+    return not (obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
+
+
+def conflict(kind: Kind, name: str, why: str = "") -> Conflict:
+    """409 with Kubernetes' words; without ``why`` the object has changed."""
+    resource = kind.resource
+    why = why or "the object has been modified; please apply your changes to the latest version and try again"
+    return Conflict(
+        f'Operation cannot be fulfilled on {resource.group_resource} "{name}": {why}',
+        group=resource.group, kind=resource.plural, name=name,
+    )  # fmt: skip
+
+
+def _refuse(kind: Kind, name: str, wrong: list[Cause]) -> Exception:
+    return causes.refusal(kind.resource.group, kind.resource.kind, name, wrong)
+
+
+def _json_type(value: Any) -> str:
+    return {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")

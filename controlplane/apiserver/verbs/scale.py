@@ -1,0 +1,125 @@
+"""The scale subresource: an autoscaling/v1 Scale read from, and written to, the paths that the kind names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controlplane.apiserver import strategy
+from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.kinds.base import ScalePaths
+from controlplane.apiserver.patching import apply_patch
+from controlplane.apiserver.request import Request
+from controlplane.apiserver.resource_cache import Entry
+from controlplane.apiserver.verbs.answer import Answer
+from controlplane.apiserver.verbs.patch import TRIES
+from controlplane.apiserver.verbs.write import UPDATE_TRIES, modify
+from shared import codec
+from shared.api import selectors
+from shared.api.errors import BadRequest, Cause, Invalid
+from shared.api.meta import JSON
+from shared.client.base import PatchType
+
+_NULL_PATHS = ScalePaths()
+
+
+async def get(api: ApiServer, request: Request) -> Answer:
+    """The Scale of an object. Raises NotFound."""
+    entry = api.entry(request.kind, request.namespace, request.name)
+    return _answer(_scale_of(request, entry.tree()))
+
+
+async def update(api: ApiServer, request: Request, tree: Any) -> Answer:
+    """PUT a Scale. Raises BadRequest, Conflict, Invalid, NotFound."""
+
+    def change(old: JSON, entry: Entry) -> JSON:
+        return _apply(api, request, old, tree)
+
+    return await _modified(api, request, change, UPDATE_TRIES)
+
+
+async def patch(api: ApiServer, request: Request, content_type: str, body: Any) -> Answer:
+    """PATCH the Scale. Raises BadRequest, Conflict, Invalid, NotFound, UnsupportedMediaType."""
+    if content_type == PatchType.STRATEGIC:
+        content_type = PatchType.MERGE  # a Scale has no lists to merge by key
+
+    def change(old: JSON, entry: Entry) -> JSON:
+        return _apply(api, request, old, apply_patch(content_type, request.kind, _scale_of(request, old), body))
+
+    return await _modified(api, request, change, TRIES)
+
+
+async def _modified(api: ApiServer, request: Request, change: Any, tries: int) -> Answer:
+    answer = await modify(api, request, change, tries=tries)
+    return _answer(_scale_of(request, answer.tree()))
+
+
+def _answer(scale: JSON) -> Answer:
+    return Answer(200, codec.encode(scale), is_object=False)
+
+
+def _apply(api: ApiServer, request: Request, old: JSON, scale: Any) -> JSON:
+    """The object with the Scale's number of replicas."""
+    if not isinstance(scale, dict):
+        raise BadRequest("the Scale must be an object")
+    if scale.get("kind", "Scale") != "Scale":
+        raise BadRequest(f'{scale["kind"]} in version "{scale.get("apiVersion")}" cannot be handled as a Scale')
+    meta, spec = scale.get("metadata") or {}, scale.get("spec") or {}
+    if not isinstance(meta, dict) or not isinstance(spec, dict):
+        raise BadRequest("the Scale's metadata and spec must be objects")
+    if meta.get("name", request.name) != request.name:
+        raise BadRequest(f"the name of the object ({meta['name']}) does not match the name on the URL ({request.name})")
+    if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
+        raise strategy.conflict(request.kind, request.name)
+    if meta.get("resourceVersion") and meta["resourceVersion"] != old["metadata"]["resourceVersion"]:
+        raise strategy.conflict(request.kind, request.name)
+    replicas = spec.get("replicas") or 0
+    if not isinstance(replicas, int) or isinstance(replicas, bool):
+        raise BadRequest(
+            'Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal '
+            f"{type(replicas).__name__} into Go struct field ScaleSpec.spec.replicas of type int32"
+        )
+    if replicas < 0:
+        message = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        raise Invalid(
+            f'Scale.autoscaling "{request.name}" is invalid: spec.replicas: {message}',
+            group="autoscaling", kind="Scale", name=request.name,
+            causes=[Cause("FieldValueInvalid", message, "spec.replicas")],
+        )  # fmt: skip
+    new: JSON = codec.copy(old)
+    _put(new, (request.kind.scale or _NULL_PATHS).spec_replicas, replicas)
+    return strategy.prepare_update(api, request, old, new)
+
+
+def _scale_of(request: Request, tree: JSON) -> JSON:
+    paths = request.kind.scale or _NULL_PATHS
+    was = tree["metadata"]
+    meta = {key: was[key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if key in was}
+    replicas = _at(tree, paths.spec_replicas) or 0
+    status: JSON = {"replicas": _at(tree, paths.status_replicas) or 0}
+    if paths.selector and (selector := _at(tree, paths.selector)) is not None:
+        text = str(
+            selectors.from_label_selector(selector)
+            if "matchLabels" in selector or "matchExpressions" in selector
+            else selectors.from_set(selector)
+        )
+        if text:
+            status["selector"] = text
+    return {
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta,
+        "spec": {"replicas": replicas} if replicas else {}, "status": status,
+    }  # fmt: skip
+
+
+def _at(tree: Any, path: str) -> Any:
+    for part in path.split("."):
+        if not isinstance(tree, dict):
+            return None
+        tree = tree.get(part)
+    return tree
+
+
+def _put(tree: JSON, path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        tree = tree.setdefault(part, {})
+    tree[last] = value

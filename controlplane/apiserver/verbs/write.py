@@ -1,0 +1,110 @@
+"""create and update (PUT), and the one loop that every change of an object goes through.
+
+A change reads the object from the watch cache, works out the new one and writes it if nobody was faster, as
+GuaranteedUpdate of k8s.io/apiserver/pkg/storage/etcd3 does. Two callers never see each other's half of a write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from controlplane.apiserver import strategy
+from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.encoding import stored, with_revision
+from controlplane.apiserver.request import Request
+from controlplane.apiserver.resource_cache import Entry
+from controlplane.apiserver.verbs.answer import Answer
+from controlplane.apiserver.verbs.read import parse_revision
+from controlplane.store.base import Compare, Delete, Put
+from shared import codec
+from shared.api.errors import AlreadyExists, BadRequest, MethodNotAllowed
+from shared.api.meta import JSON
+
+NAME_TRIES = 8
+"""How often generateName tries another suffix (k8s.io/apiserver/pkg/registry/generic/registry, since 1.32)."""
+
+UPDATE_TRIES = 100
+"""How often a PUT without resourceVersion tries again when others are faster; each try means that one of them won."""
+
+
+async def create(api: ApiServer, request: Request, tree: Any) -> Answer:
+    """POST. Raises AlreadyExists, BadRequest, Forbidden, Invalid, NotFound (the namespace)."""
+    if request.subresource:
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+    kind = request.kind
+    given = tree.get("metadata") if isinstance(tree, dict) else None
+    generated = isinstance(given, dict) and not given.get("name") and bool(given.get("generateName"))
+    obj = strategy.prepare_create(api, request, tree)
+    for attempt in range(NAME_TRIES):
+        name = obj["metadata"]["name"]
+        data = stored(kind.resource, obj)
+        if request.options.dry_run:
+            if api.of(kind).get(request.namespace, name) is not None:
+                raise _exists(request, name)
+            return Answer(201, data)
+        key = api.key(kind, request.namespace, name)
+        result = await api.transact([Compare(key, 0)], [Put(key, data)])
+        if result.succeeded:
+            return Answer(201, with_revision(data, result.revision))
+        if not generated or attempt == NAME_TRIES - 1:
+            break
+        obj["metadata"]["name"] = obj["metadata"]["generateName"][: strategy.MAX_GENERATED] + api.new_suffix()
+        kind.default(obj)
+    raise _exists(request, name)
+
+
+def _exists(request: Request, name: str) -> AlreadyExists:
+    resource = request.kind.resource
+    return AlreadyExists(
+        f'{resource.group_resource} "{name}" already exists',
+        group=resource.group, kind=resource.plural, name=name,
+    )  # fmt: skip
+
+
+async def update(api: ApiServer, request: Request, tree: Any) -> Answer:
+    """PUT, also to the status, finalize and approval subresources. Raises BadRequest, Conflict, Invalid, NotFound."""
+    strategy.check_kind(request.kind, tree)
+    meta = tree.get("metadata")
+    given = (meta.get("name") if isinstance(meta, dict) else None) or request.name
+    if given != request.name:
+        # Before anything is looked up: the wrong name is the mistake, whether or not the object exists.
+        raise BadRequest(f"the name of the object ({given}) does not match the name on the URL ({request.name})")
+    asked = parse_revision(str(meta.get("resourceVersion") or "")) if isinstance(meta, dict) else 0
+    pristine = b"" if asked else codec.encode(tree)
+    first = True
+
+    def change(old: JSON, entry: Entry) -> JSON:
+        nonlocal first
+        if asked and asked != entry.revision:
+            raise strategy.conflict(request.kind, request.name)
+        body = tree if first else codec.decode(pristine)
+        first = False
+        return strategy.prepare_update(api, request, old, body)
+
+    return await modify(api, request, change, tries=1 if asked else UPDATE_TRIES)
+
+
+async def modify(api: ApiServer, request: Request, change: Callable[[JSON, Entry], JSON], *, tries: int) -> Answer:
+    """Write what ``change(old tree, entry)`` makes of the object, which must be ready to store.
+
+    Nothing is written when it returns ``old`` itself. An object that nothing holds any longer is deleted. When
+    somebody else writes in between, ``change`` is asked again, ``tries`` times in all. Raises Conflict, NotFound.
+    """
+    kind = request.kind
+    key = api.key(kind, request.namespace, request.name)
+    for _ in range(tries):
+        entry = api.entry(kind, request.namespace, request.name)
+        request.warnings.clear()
+        old = entry.tree()
+        new = change(old, entry)
+        if new is old:
+            return Answer(200, entry.data)
+        data = stored(kind.resource, new)
+        if request.options.dry_run:
+            return Answer(200, with_revision(data, entry.revision))
+        op = Delete(key) if strategy.is_finished(new) else Put(key, data)
+        result = await api.transact([Compare(key, entry.revision)], [op])
+        if result.succeeded:
+            return Answer(200, with_revision(data, result.revision))
+    raise strategy.conflict(kind, request.name)

@@ -1,0 +1,160 @@
+"""One watch: which events it selects, as what, and the queue between the cache and its reader.
+
+Owns a bounded queue. The cache offers events without ever waiting; a reader that lets the queue overflow gets
+what was queued and then the end, and resumes from its last revision. One event loop, one reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from controlplane.apiserver.cache import WatchCache
+from controlplane.apiserver.metrics import WATCHES_CUT
+from controlplane.apiserver.resource_cache import Entry, Event, ResourceCache
+from shared.api.selectors import EVERYTHING, FieldSelector, Selector
+from shared.client.base import EventType
+
+Selected = tuple[EventType, Entry]
+"""What a watch is told: the type as this watch sees it, and the object's state to send."""
+
+QUEUE_EVENTS = 10_000
+"""Events that may wait for a reader. They are references to what the ring holds anyway."""
+
+EVERY_FIELD = FieldSelector()
+
+
+class Selection:
+    """What a list or a watch chooses: a namespace (or all), labels and fields."""
+
+    __slots__ = ("_labels", "_requirements", "_whole", "fields", "labels", "namespace")
+
+    def __init__(self, namespace: str = "", labels: Selector = EVERYTHING, fields: FieldSelector = EVERY_FIELD) -> None:
+        self.namespace, self.labels, self.fields = namespace, labels, fields
+        self._requirements = fields.requirements
+        self._labels = None if labels.empty else labels
+        self._whole = labels.empty and fields.empty
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything in the namespace is chosen."""
+        return self._whole
+
+    def matches(self, entry: Entry) -> bool:
+        """Whether labels and fields choose the object; its namespace is not looked at."""
+        if self._whole:
+            return True
+        if self._labels is not None and not self._labels.matches(entry.labels):
+            return False
+        return all((entry.field(r.field) == r.value) is not r.negative for r in self._requirements)
+
+    def trigger(self) -> tuple[str, str] | None:
+        """A field that must have one certain value, which watches can be indexed by."""
+        return next(((r.field, r.value) for r in self._requirements if not r.negative), None)
+
+
+class Watch:
+    """A registered watch; ``close`` must be called. See ``open_at`` for where it begins."""
+
+    __slots__ = ("_cache", "_ended", "_queue", "_selection", "_waiter", "_whole", "namespace", "trigger")
+
+    def __init__(self, whole: WatchCache, cache: ResourceCache, selection: Selection) -> None:
+        self._whole, self._cache, self._selection = whole, cache, selection
+        self.namespace = selection.namespace
+        self.trigger = selection.trigger()
+        self._queue: deque[Selected] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
+
+    @classmethod
+    def open_at(cls, whole: WatchCache, cache: ResourceCache, selection: Selection, revision: int) -> Watch:
+        """Every change after ``revision``. Raises Expired."""
+        past = cache.since(revision)
+        watch = cls(whole, cache, selection)
+        for event in past:
+            watch.offer(event, replay=True)
+        cache.watches.add(watch)
+        return watch
+
+    @classmethod
+    def open_now(cls, whole: WatchCache, cache: ResourceCache, selection: Selection) -> Watch:
+        """Every object there is as ADDED, then every change."""
+        watch = cls(whole, cache, selection)
+        watch._queue.extend(
+            (EventType.ADDED, entry) for entry in cache.entries(selection.namespace) if selection.matches(entry)
+        )
+        cache.watches.add(watch)
+        return watch
+
+    # --- the cache's side
+
+    def offer(self, event: Event, *, replay: bool = False) -> bool:
+        """Queue the event if it is selected; whether there is something to wake the reader for."""
+        if self._ended:
+            return False
+        selected = self.select(event)
+        if selected is None:
+            return False
+        if len(self._queue) >= QUEUE_EVENTS and not replay:
+            WATCHES_CUT.labels(self._cache.kind.resource.group_resource).inc()
+            self._ended = True
+            return True
+        self._queue.append(selected)
+        return True
+
+    def select(self, event: Event) -> Selected | None:
+        """What this watch is told of the event, as k8s.io/apiserver/pkg/storage/cacher converts it: an object that
+        begins to match is ADDED, one that ceases to is DELETED, in its state from before."""
+        selection, entry = self._selection, event.entry
+        if selection.namespace and entry.namespace != selection.namespace:
+            return None
+        if selection.whole:
+            return event.type, entry
+        before = event.previous is not None and selection.matches(event.previous)
+        if event.type is EventType.DELETED:
+            return (EventType.DELETED, entry) if before else None
+        if selection.matches(entry):
+            return (EventType.MODIFIED if before else EventType.ADDED), entry
+        return (EventType.DELETED, event.left) if before else None
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def end(self) -> None:
+        """No more events; the reader gets what is queued and then the end."""
+        self._ended = True
+        self.wake()
+
+    # --- the reader's side
+
+    async def next(self, timeout: float, limit: int = 500) -> list[Selected] | None:
+        """Up to ``limit`` events, none when ``timeout`` seconds brought none, None at the end."""
+        queue = self._queue
+        if not queue and not self._ended:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(timeout, self.wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        if not queue:
+            return None if self._ended else []
+        if len(queue) <= limit:
+            batch = list(queue)
+            queue.clear()
+            return batch
+        return [queue.popleft() for _ in range(limit)]
+
+    @property
+    def revision(self) -> int:
+        """What a bookmark may say: everything up to here was given to the reader. 0 while events are queued."""
+        return 0 if self._queue else self._whole.revision
+
+    def close(self) -> None:
+        """Stop being offered events. Idempotent."""
+        self._ended = True
+        self._queue.clear()
+        self._cache.watches.remove(self)
