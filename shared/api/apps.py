@@ -85,6 +85,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     conditions: EndpointConditions = EndpointConditions()
     node_name: str = ""
+    zone: str = ""
     hostname: str = ""
     target_ref: dict[str, Any] | None = None
 
@@ -93,6 +94,7 @@ class EndpointSlicePort(Struct, frozen=True, kw_only=True):
     name: str = ""
     port: int | None = None
     protocol: str = "TCP"
+    app_protocol: str = ""
 
 
 class EndpointSlice(Object, frozen=True, kw_only=True):

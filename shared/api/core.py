@@ -351,6 +351,7 @@ class NamespaceSpec(Struct, frozen=True, kw_only=True):
 
 class NamespaceStatus(Struct, frozen=True, kw_only=True):
     phase: str = ""
+    conditions: tuple[Condition, ...] = ()
 
 
 class Namespace(Object, frozen=True, kw_only=True):
