@@ -12,7 +12,9 @@ import ipaddress
 import os
 import ssl
 import tempfile
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -149,17 +151,19 @@ def sign_csr(
         request = x509.load_pem_x509_csr(csr_pem)
         signed = request.is_signature_valid
         extensions = list(request.extensions)
+        with _long_names():
+            subject = request.subject
     except (ValueError, InvalidSignature, x509.DuplicateExtension) as error:
         raise CsrRefused(f"the request is not a PEM certificate signing request: {error}") from error
     if not signed:
         raise CsrRefused("the request is not signed with its own key")
     wanted = {NameOID.COMMON_NAME: [expected_cn], NameOID.ORGANIZATION_NAME: [expected_org]}
     found: dict[x509.ObjectIdentifier, list[str | bytes]] = {}
-    for attribute in request.subject:
+    for attribute in subject:
         found.setdefault(attribute.oid, []).append(attribute.value)
     if found != wanted:
         raise CsrRefused(
-            f"the subject must be exactly O={expected_org}, CN={expected_cn}, not {request.subject.rfc4514_string()!r}"
+            f"the subject must be exactly O={expected_org}, CN={expected_cn}, not {subject.rfc4514_string()!r}"
         )
     if any(isinstance(extension.value, x509.SubjectAlternativeName) for extension in extensions):
         raise CsrRefused("alternative names are not allowed in a client certificate")
@@ -178,7 +182,8 @@ def sign_csr(
 def csr_subject(csr_pem: bytes) -> tuple[str, tuple[str, ...]]:
     """(CN, all O) of a signing request, empty where absent. Raises CsrRefused when it is none."""
     try:
-        subject = x509.load_pem_x509_csr(csr_pem).subject
+        with _long_names():
+            subject = x509.load_pem_x509_csr(csr_pem).subject
     except ValueError as error:
         raise CsrRefused(f"the request is not a PEM certificate signing request: {error}") from error
     names = [str(a.value) for a in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
@@ -329,9 +334,18 @@ def _load_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
 
 
 def _subject(user: str, groups: Sequence[str]) -> x509.Name:
-    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
-    # _validate=False: X.520 bounds a CN at 64 characters, a node's name may have 253.
-    return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, user, _validate=False)])
+    with _long_names():
+        attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+        return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, user, _validate=False)])
+
+
+@contextmanager
+def _long_names() -> Iterator[None]:
+    """X.520 bounds a CN at 64 characters and cryptography warns beyond; a node's name may have 253, and TLS
+    libraries take them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Attribute's length must be", UserWarning)
+        yield
 
 
 def _alternative(name: str) -> x509.GeneralName:

@@ -1,0 +1,124 @@
+"""What a Node object says, from what was observed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from agent import node_status
+from agent.host import HostFacts, Readings
+from agent.node_status import Observed, Previous
+from agent.runtime.base import EngineInfo
+from shared.api.core import Node
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ENGINE = EngineInfo(
+    version="20.10.24", api_version="1.41", os="linux", architecture="x86_64", kernel="6.1", os_image="Debian 12",
+    cpus=4, memory_bytes=8 << 30, storage_driver="overlay2", cgroup_version="2", data_root="/var/lib/docker",
+)  # fmt: skip
+FINE = Readings(memory_available=4 << 30, disk_total=100 << 30, disk_free=50 << 30, pids_used=200, pids_limit=32768)
+WELL = Observed(
+    host=HostFacts("box", "m", "s", "b"), readings=FINE, engine=ENGINE, engine_problem="", network_problem="",
+    addresses=(("InternalIP", "10.0.0.1"), ("Hostname", "n1")), max_pods=110, agent_version="0.1",
+)  # fmt: skip
+
+
+def conditions(observed, previous=Previous(), now=NOW):
+    return {each["type"]: each for each in node_status.conditions(observed, previous, now)}
+
+
+def test_a_node_that_is_well():
+    found = node_status.status(WELL, Previous(), NOW)
+    assert found["capacity"] == {
+        "cpu": "4", "memory": "8388608Ki", "pods": "110", "ephemeral-storage": "104857600Ki",
+    }  # fmt: skip
+    assert found["allocatable"] == {
+        "cpu": "4", "memory": "8286208Ki", "pods": "110", "ephemeral-storage": str(90 << 30),
+    }  # fmt: skip
+    assert found["addresses"] == [
+        {"type": "InternalIP", "address": "10.0.0.1"}, {"type": "Hostname", "address": "n1"},
+    ]  # fmt: skip
+    assert found["nodeInfo"]["containerRuntimeVersion"] == "docker://20.10.24"
+    assert found["nodeInfo"]["architecture"] == "amd64"
+    assert {t: (c["status"], c["reason"]) for t, c in conditions(WELL).items()} == {
+        "MemoryPressure": ("False", "KubeletHasSufficientMemory"),
+        "DiskPressure": ("False", "KubeletHasNoDiskPressure"),
+        "PIDPressure": ("False", "KubeletHasSufficientPID"),
+        "Ready": ("True", "KubeletReady"),
+    }
+    node = msgspec.convert({"status": found}, Node)
+    assert node_status.previous_of(node).conditions["Ready"] == ("True", "2026-03-01T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"engine_problem": "connection refused"}, "container runtime is down: connection refused"),
+        ({"network_problem": "no bridge"}, "container runtime network not ready: no bridge"),
+        ({"engine": None}, "container runtime status check may not have completed yet"),
+    ],
+    ids=["engine", "network", "never-seen"],
+)
+def test_a_node_that_is_not_ready_says_why(change, words):
+    ready = conditions(replace(WELL, **change))["Ready"]
+    assert (ready["status"], ready["reason"], ready["message"]) == ("False", "KubeletNotReady", words)
+
+
+@pytest.mark.parametrize(
+    ("readings", "type", "reason"),
+    [
+        ({"memory_available": 99 << 20}, "MemoryPressure", "KubeletHasInsufficientMemory"),
+        ({"disk_free": 9 << 30}, "DiskPressure", "KubeletHasDiskPressure"),
+        ({"pids_used": 32000}, "PIDPressure", "KubeletHasInsufficientPID"),
+    ],
+)
+def test_pressure_is_told(readings, type, reason):
+    found = conditions(replace(WELL, readings=replace(FINE, **readings)))
+    assert {t: c["status"] for t, c in found.items()} == dict.fromkeys(found, "False") | {type: "True", "Ready": "True"}
+    assert found[type]["reason"] == reason
+
+
+def test_what_is_not_known_is_no_pressure():
+    found = conditions(replace(WELL, readings=Readings()))
+    assert {c["status"] for t, c in found.items() if t != "Ready"} == {"False"}
+
+
+def test_a_transition_is_when_the_status_changed():
+    later = NOW + timedelta(minutes=5)
+    previous = Previous(
+        {"Ready": ("Unknown", "2026-02-01T00:00:00Z"), "DiskPressure": ("False", "2026-01-01T00:00:00Z")}
+    )
+    found = conditions(WELL, Previous(before), later)
+    assert found["Ready"]["lastTransitionTime"] == "2026-03-01T00:05:00Z"
+    assert found["DiskPressure"]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
+    assert {c["lastHeartbeatTime"] for c in found.values()} == {"2026-03-01T00:05:00Z"}
+
+
+def test_time_alone_is_no_change():
+    one, two = (node_status.status(WELL, Previous(), NOW + timedelta(minutes=m)) for m in (0, 1))
+    assert one != two
+    assert node_status.without_times(one) == node_status.without_times(two)
+    other = node_status.status(replace(WELL, network_problem="x"), Previous(), NOW)
+    assert node_status.without_times(one) != node_status.without_times(other)
+
+
+def test_an_address_that_is_gone_is_taken_away():
+    previous = Previous(address_types=frozenset({"InternalIP", "ExternalIP"}))
+    assert node_status.status(WELL, previous, NOW)["addresses"][-1] == {"$patch": "replace"}
+
+
+def test_labels():
+    found = node_status.node_labels("n1", WELL, {"rack": "7", "kubernetes.io/hostname": "liar"})
+    assert found == {
+        "rack": "7", "kubernetes.io/hostname": "n1", "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("machine", "arch"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("armv7l", "arm"), ("riscv64", "riscv64")]
+)
+def test_architectures(machine, arch):
+    assert node_status.architecture(machine) == arch
