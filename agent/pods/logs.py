@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 from agent.pods.state import PodState
-from agent.runtime.base import ContainerInfo, LogOptions, Runtime, State
+from agent.runtime.base import ContainerInfo, Runtime, State
+from agent.tunnel import PodLogOptions
 from shared.api.errors import BadRequest, NotFound
 
 
@@ -15,22 +16,15 @@ class PodLogs:
     def __init__(self, runtime: Runtime, states: Callable[[], dict[str, PodState]]) -> None:
         self._runtime, self._states = runtime, states
 
-    def logs(
-        self, namespace: str, name: str, container: str, options: LogOptions, *, previous: bool = False
-    ) -> AsyncIterator[bytes]:
+    def logs(self, namespace: str, name: str, uid: str, container: str, options: PodLogOptions) -> AsyncIterator[bytes]:
         """The log of a container's latest instance, or of the one before. Raises NotFound, BadRequest."""
-        return self._runtime.logs(self.find(namespace, name, container, previous=previous).id, options)
+        return self._runtime.logs(self.find(namespace, name, uid, container, previous=options.previous).id, options)
 
-    def find(self, namespace: str, name: str, container: str, *, previous: bool = False) -> ContainerInfo:
+    def find(self, namespace: str, name: str, uid: str, container: str, *, previous: bool = False) -> ContainerInfo:
         """The instance that ``kubectl logs`` means. Raises NotFound, BadRequest with the kubelet's words."""
-        state = next(
-            (
-                state
-                for state in self._states().values()
-                if (state.identity.namespace, state.identity.name) == (namespace, name) and state.pod is not None
-            ),
-            None,
-        )
+        state = self._states().get(uid)
+        if state is None:
+            state = next((each for each in self._states().values() if _is_named(each, namespace, name, uid)), None)
         if state is None:
             raise NotFound(f'pod "{name}" not found on this node', kind="pods", name=name)
         instances = sorted(
@@ -49,3 +43,7 @@ class PodLogs:
         if not started:
             raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: ContainerCreating')
         return started[0]
+
+
+def _is_named(state: PodState, namespace: str, name: str, uid: str) -> bool:
+    return not uid and state.pod is not None and (state.identity.namespace, state.identity.name) == (namespace, name)

@@ -7,7 +7,7 @@ came at once: after a burst the next one is met, and a quiet host falls back to 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.runtime.base import Sandbox
@@ -50,6 +50,13 @@ class WarmPool:
 
     def __len__(self) -> int:
         return len(self._ready)
+
+    def __iter__(self) -> Iterator[WarmSandbox]:
+        """Those that wait; take a list before awaiting."""
+        return iter(self._ready)
+
+    def __contains__(self, sandbox_id: object) -> bool:
+        return any(warm.sandbox.id == sandbox_id for warm in self._ready)
 
     def arrived(self, now: float) -> None:
         """A pod that could use a warm sandbox came."""

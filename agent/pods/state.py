@@ -28,6 +28,10 @@ class PodState:
     pod: Pod | None = None
     authoritative: bool = False
     """The server has said whether the pod exists; until then nothing of it is stopped for lack of an object."""
+    offline: bool = False
+    """The server is away: until it is back, the local copy of the object is what holds."""
+    refresh_due: bool = False
+    """Files of ConfigMaps and Secrets may be out of date."""
     sandbox: Sandbox | None = None
     old_sandboxes: list[Sandbox] = field(default_factory=list)
     address: str = ""
@@ -112,17 +116,19 @@ class PodState:
         self.prune()
 
     def adopt(self, listed: Iterable[ContainerInfo], now: Moment) -> None:
-        """``absorb`` for the first time: also what the object's status tells of containers and their health."""
+        """``absorb`` for the first time: restarts before this agent began count for the back-off."""
         self.absorb(listed, now)
         for name in {info.name for info in self.containers.values()}:
             latest = self.latest(name)
             if latest is not None and (entry := adopted_backoff(latest, now)) is not None:
                 self.backoffs[name] = entry
-        if self.pod is not None:
-            inits = {container.name for container in self.pod.spec.init_containers}
-            statuses = (*self.pod.status.init_container_statuses, *self.pod.status.container_statuses)
-            for status in statuses:
-                self._adopt_status(status, status.name in inits, now)
+
+    def learn_status(self, pod: Pod, now: Moment) -> None:
+        """Take over from the object's status, the first time that the server shows it, what an earlier agent knew:
+        health of containers, and containers that are gone."""
+        inits = {container.name for container in pod.spec.init_containers}
+        for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+            self._adopt_status(status, status.name in inits, now)
 
     def _adopt_status(self, status: ContainerStatus, init: bool, now: Moment) -> None:
         container_id = status.container_id.removeprefix("docker://")
@@ -131,7 +137,8 @@ class PodState:
         if container_id in self.containers:
             # Ready before the agent went away is ready until a probe says otherwise: its restart must not take
             # the pod out of its services.
-            self.health[container_id] = Health(startup=status.started, readiness=status.ready or None)
+            told = Health(startup=status.started or None, readiness=status.ready or None)
+            self.health.setdefault(container_id, told)
             return
         if any(info.attempt >= status.restart_count for info in self.containers.values() if info.name == status.name):
             return

@@ -35,6 +35,7 @@ from agent.pods.state import PodState
 from agent.pods.status import pod_status
 from agent.pods.steps import containers, images, sandbox, teardown
 from agent.pods.steps.base import StepFailed, Tools, Work
+from agent.pods.volumes.base import VolumeFailure
 from agent.runtime.base import RuntimeFailure, State
 from shared.api.core import Container, Pod
 from shared.api.meta import JSON
@@ -43,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 ROUNDS = 20
 """Decisions in one run; a plan that never ends is a bug, and must not keep the loop busy."""
+REFRESH_AGE = 1.0
+"""Seconds that an object may be old when files are made of it again; pods that share one share the request."""
 _TEARDOWN = (RemoveContainers, RemoveSandboxes, CleanUp, DeletePodObject)
 
 
@@ -57,9 +60,10 @@ class PodWorker:
         for _ in range(ROUNDS):
             if state.stale and not await self._look(state):
                 return STEP_BACKOFF.base
-            if state.pod is None and not state.authoritative:
+            if not state.authoritative and (state.pod is None or not state.offline):
                 return None
             await self._save(state)
+            await self._refresh(state)
             now = self._tools.now()
             seen = state.picture(now)
             plan = decide(state.pod, seen, now)
@@ -102,6 +106,17 @@ class PodWorker:
             await self._tools.checkpoints.save(pod)
         except OSError as error:
             logger.warning("cannot keep a local copy of a pod", extra={"pod": pod.key, "error": str(error)})
+
+    async def _refresh(self, state: PodState) -> None:
+        """Bring files of ConfigMaps and Secrets up to date; what cannot be had leaves them as they are."""
+        pod = state.pod
+        if pod is None or not state.refresh_due or state.cleaned:
+            return
+        state.refresh_due = False
+        try:
+            await self._tools.volumes.refresh(pod, REFRESH_AGE)
+        except VolumeFailure as error:
+            logger.info("a volume cannot be brought up to date", extra={"pod": pod.key, "error": str(error)})
 
     # --- doing
 

@@ -7,7 +7,7 @@ import asyncio
 from agent.network.base import NetworkFailure
 from agent.pods.plan import CleanUp, DeletePodObject, RemoveContainers, RemoveSandboxes
 from agent.pods.steps.base import StepFailed, Work
-from agent.runtime.base import RuntimeFailure, Sandbox
+from agent.runtime.base import RuntimeFailure
 from shared.api.core import Pod
 from shared.api.errors import Conflict, NotFound, StatusError
 from shared.api.kinds import PODS
@@ -37,22 +37,19 @@ async def _remove(work: Work, container_id: str) -> RuntimeFailure | None:
 
 
 async def remove_sandboxes(work: Work, step: RemoveSandboxes) -> None:
-    """Network first: an address is free only when nothing uses it."""
+    """Network and sandbox side by side: either takes a while, and neither needs the other."""
     tools, state = work.tools, work.state
     for sandbox_id in step.ids:
         try:
-            await tools.network.detach(state.identity, sandbox_id)
-            await tools.runtime.remove_sandbox(sandbox_id)
+            await asyncio.gather(
+                tools.network.detach(state.identity, sandbox_id), tools.runtime.remove_sandbox(sandbox_id)
+            )
         except (RuntimeFailure, NetworkFailure) as error:
             text = f"Failed to remove pod sandbox: {error}"
             raise StepFailed("FailedKillPod", text, event="FailedKillPod") from error
         if state.sandbox is not None and state.sandbox.id == sandbox_id:
             state.sandbox, state.address, state.published = None, "", False
-        state.old_sandboxes = [sandbox for sandbox in state.old_sandboxes if not _is(sandbox, sandbox_id)]
-
-
-def _is(sandbox: Sandbox, sandbox_id: str) -> bool:
-    return sandbox.id == sandbox_id
+        state.old_sandboxes = [sandbox for sandbox in state.old_sandboxes if sandbox.id != sandbox_id]
 
 
 async def clean_up(work: Work, step: CleanUp) -> None:

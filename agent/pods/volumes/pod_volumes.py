@@ -40,10 +40,10 @@ def _setting_up(volume: Volume) -> Iterator[None]:
 
 
 class PodVolumes:
-    """See the module. ``data_dir`` is the agent's own directory."""
+    """See the module. ``data_dir`` is the agent's own directory; ``memory`` is whether secrets may have a tmpfs."""
 
-    def __init__(self, data_dir: Path, objects: ObjectCache) -> None:
-        self._data_dir, self._objects = data_dir, objects
+    def __init__(self, data_dir: Path, objects: ObjectCache, *, memory: bool = True) -> None:
+        self._data_dir, self._objects, self._memory = data_dir, objects, memory
 
     def paths(self, uid: str) -> PodPaths:
         return PodPaths(self._data_dir, uid)
@@ -98,7 +98,8 @@ class PodVolumes:
             path = self._data_dir / name
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.chmod(0o700)
-        mount_memory(self._data_dir / "memory", mode=0o700)
+        if self._memory:
+            mount_memory(self._data_dir / "memory", mode=0o700)
 
     def _prepare(self, pod: Pod, objects: Objects) -> None:
         paths = self.paths(pod.metadata.uid)

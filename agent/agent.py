@@ -1,0 +1,253 @@
+"""The agent of one host: joins, registers its node, and keeps the node's pods as the server wants them. Wiring only.
+
+Every service lives in one task group: if an essential one fails, the process ends and its supervisor (systemd) starts
+it again, which finds everything as it was. Stopping the agent stops no container.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import random
+import signal
+from collections.abc import Awaitable, Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TypeVar
+
+from agent.certificate import CertificateRenewer
+from agent.heartbeat import Heartbeat
+from agent.identity import Identity
+from agent.join import JoinError, ensure_identity
+from agent.metrics_server import serve_metrics
+from agent.network.base import NetworkFailure
+from agent.network.bridge import BridgeNetwork
+from agent.node import NodeRegistration
+from agent.node_status import MEMORY_RESERVE
+from agent.pods.dispatcher import Dispatcher
+from agent.pods.logs import PodLogs
+from agent.pods.probing import NetworkProber
+from agent.pods.status import NodeFacts
+from agent.runtime.base import RuntimeFailure
+from agent.runtime.docker import DockerRuntime
+from agent.runtime.docker_options import DockerOptions
+from agent.settings import AgentSettings
+from agent.tunnel import Tunnel
+from shared.api.errors import StatusError
+from shared.api.kinds import PODS
+from shared.client.cache import Cache
+from shared.client.http import HttpClient
+from shared.client.reflector import Reflector
+from shared.work.backoff import Backoff
+from shared.work.clock import Clock, SystemClock
+from shared.work.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SERVER_PATIENCE = 5.0
+"""Seconds that a starting agent waits for the server before it goes by what it kept from the last time."""
+CIDR_TIMEOUT = 120.0
+HOUSEKEEPING = 60.0
+"""Seconds between looks for what a killed agent or a repaired firewall left behind."""
+_PATIENCE = Backoff(0.5, 10.0)
+
+
+class AgentError(Exception):
+    """The agent cannot run; the message says why and what to do."""
+
+
+async def run_agent(settings: AgentSettings) -> None:
+    """Run until SIGTERM or SIGINT. Raises JoinError or AgentError for what people can mend."""
+    clock = SystemClock()
+    lock = _lock(settings.data_dir)
+    try:
+        identity = await ensure_identity(
+            settings.data_dir, settings.server, _token(settings), settings.node_name, clock=clock, progress=logger.info
+        )
+        async with Supervisor() as supervisor:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, supervisor.stop)
+            supervisor.service("agent", _Agent(settings, identity, supervisor, clock).run())
+    finally:
+        os.close(lock)
+
+
+class _Agent:
+    """The parts of a joined agent, made and started in order."""
+
+    def __init__(self, settings: AgentSettings, identity: Identity, supervisor: Supervisor, clock: Clock) -> None:
+        self._settings, self._identity, self._supervisor, self._clock = settings, identity, supervisor, clock
+        self._node_name = identity.node_name
+        self._rng = random.Random()  # noqa: S311 - spreads retries, makes no secrets
+        self._client = HttpClient(identity.server_url, identity.ssl_context(), user_agent="longboat-agent")
+        self._runtime = DockerRuntime(DockerOptions(host=settings.docker_host), self._node_name, clock=clock)
+        self._network = BridgeNetwork()
+        self._prober = NetworkProber(self._runtime)
+        self._registration = NodeRegistration(
+            self._client,
+            self._node_name,
+            self._runtime,
+            server_url=identity.server_url,
+            data_dir=settings.data_dir,
+            node_ip=settings.node_ip,
+            labels=settings.labels,
+            max_pods=settings.max_pods,
+            version=_version(),
+            clock=clock,
+        )
+
+    async def run(self) -> None:
+        """Start everything, then wait for the end; close what is open on the way out."""
+        try:
+            await self._start()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self._prober.close()
+            await self._client.close()
+            await self._network.close()
+            await self._runtime.close()
+
+    async def _start(self) -> None:
+        settings, service = self._settings, self._supervisor.service
+        if settings.metrics_port:
+            service("metrics", serve_metrics(settings.metrics_port))
+        service("certificate", CertificateRenewer(self._identity, self._client, clock=self._clock, rng=self._rng).run())
+        await self._register()
+        heartbeat = Heartbeat(
+            self._client,
+            self._node_name,
+            on_missing=self._registration.register,
+            on_ready=self._registration.server_says,
+            clock=self._clock,
+            rng=self._rng,
+        )
+        service("heartbeat", heartbeat.run())
+        service("node", self._registration.run())
+        await self._patiently("the pod network cannot be set up", self._set_up_network)
+        dispatcher = await self._dispatcher()
+        await self._patiently("what runs here cannot be looked at", dispatcher.adopt)
+        cache = Cache(PODS)
+        dispatcher.start(cache)
+        selector = f"spec.nodeName={self._node_name}"
+        service("pod watch", Reflector(self._client, PODS, cache, field_selector=selector, rng=self._rng).run())
+        logs = PodLogs(self._runtime, lambda: dispatcher.states)
+        tunnel = Tunnel(self._client, self._node_name, logs, self._supervisor, clock=self._clock, rng=self._rng)
+        service("tunnel", tunnel.run())
+        service("housekeeping", self._keep_house())
+        self._registration.network_is("")
+        logger.info("ready for pods", extra={"node": self._node_name, "address": self._registration.internal_ip})
+
+    async def _register(self) -> None:
+        """Register; where the server is away and this node was in service before, go on without."""
+        try:
+            async with asyncio.timeout(SERVER_PATIENCE if _kept_cidr(self._settings.data_dir) else None):
+                await self._patiently("the node cannot be registered", self._registration.register)
+        except TimeoutError:
+            logger.warning("the server is away; going on with what is known", extra={"node": self._node_name})
+
+    async def _set_up_network(self) -> None:
+        """The pod CIDR is the server's to say; one that was given once is kept for times when it is away."""
+        path = self._settings.data_dir / "pod-cidr"
+        kept = _kept_cidr(self._settings.data_dir)
+        try:
+            async with asyncio.timeout(SERVER_PATIENCE if kept else None):
+                pod_cidr = await self._registration.wait_for_pod_cidr(CIDR_TIMEOUT)
+        except TimeoutError:
+            pod_cidr = kept
+        if pod_cidr != kept:
+            await asyncio.to_thread(path.write_text, pod_cidr + "\n")
+        await self._network.setup(pod_cidr)
+
+    async def _dispatcher(self) -> Dispatcher:
+        info = await self._patiently("the container engine does not answer", self._runtime.info)
+        node = NodeFacts(
+            self._node_name,
+            self._registration.internal_ip,
+            cpu_milli=1000 * info.cpus,
+            memory_bytes=max(0, info.memory_bytes - MEMORY_RESERVE),
+        )
+        return Dispatcher(
+            node=node,
+            runtime=self._runtime,
+            network=self._network,
+            client=self._client,
+            prober=self._prober,
+            supervisor=self._supervisor,
+            clock=self._clock,
+            settings=self._settings,
+            data_dir=self._settings.data_dir,
+            rng=self._rng,
+        )
+
+    async def _keep_house(self) -> None:
+        """Mend the pod network and remove what a killed agent left behind, slowly, for ever."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING * self._rng.uniform(0.9, 1.1))
+            try:
+                await self._network.reconcile()
+                self._registration.network_is("")
+            except NetworkFailure as error:
+                logger.warning("the pod network cannot be mended", extra={"error": str(error)})
+                self._registration.network_is(str(error))
+            try:
+                await self._runtime.remove_orphans()
+            except RuntimeFailure as error:
+                logger.warning("cannot look for orphans", extra={"error": error.message})
+
+    async def _patiently(self, trouble: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do ``work`` until it succeeds: a host that boots has its engine, its link and its server in any order."""
+        attempt = 0
+        while True:
+            try:
+                return await work()
+            except (StatusError, RuntimeFailure, NetworkFailure, OSError) as error:
+                if attempt in (0, 5) or attempt % 30 == 0:
+                    logger.warning(trouble, extra={"error": str(error), "attempt": attempt + 1})
+                if isinstance(error, NetworkFailure):
+                    self._registration.network_is(str(error))
+                await asyncio.sleep(_PATIENCE.delay(attempt, self._rng))
+                attempt += 1
+
+
+def _token(settings: AgentSettings) -> str:
+    """The join token, from the file where one is given. Raises JoinError."""
+    if settings.token or settings.token_file is None:
+        return settings.token
+    try:
+        return settings.token_file.read_text().strip()
+    except OSError as error:
+        raise JoinError(f"--token-file: {settings.token_file} cannot be read: {error.strerror}") from error
+
+
+def _kept_cidr(data_dir: Path) -> str:
+    path = data_dir / "pod-cidr"
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _lock(data_dir: Path) -> int:
+    """Hold the data directory for this process. Raises AgentError when another agent has it, or it cannot be used."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(data_dir / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise AgentError(f"--data-dir: {data_dir} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise AgentError(
+            f"{data_dir} is in use by another agent; stop that one, or choose another --data-dir"
+        ) from error
+    return descriptor
+
+
+def _version() -> str:
+    try:
+        return version("longboat")
+    except PackageNotFoundError:
+        return "0"

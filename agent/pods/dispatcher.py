@@ -1,0 +1,339 @@
+"""The pods of this node as a whole: who is worked on when, and what wakes whom.
+
+Owns the states of all pods, the queue of those that have something to do, and the services that feed it: changes of
+objects, events of the engine, verdicts of probes, timers. Decides nothing about a pod itself (``worker``). One event
+loop; at most ``parallel_pods`` workers at a time, one for each pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from pathlib import Path
+
+from agent import metrics
+from agent.network.base import PodNetwork
+from agent.pods import engine_watch
+from agent.pods.checkpoint import Checkpoints, same_checkpoint
+from agent.pods.events import PodEvents
+from agent.pods.objects import ObjectCache
+from agent.pods.pool import WarmPool, WarmSandbox
+from agent.pods.probes import ProbeKind, Probes, Verdict
+from agent.pods.probing import Prober
+from agent.pods.pulls import ImagePulls
+from agent.pods.reports import StatusReports
+from agent.pods.state import PodState
+from agent.pods.status import NodeFacts
+from agent.pods.steps.base import Tools
+from agent.pods.steps.sandbox import discard
+from agent.pods.volumes.mounts import is_object_volume
+from agent.pods.volumes.pod_volumes import PodVolumes
+from agent.pods.warming import Warming
+from agent.pods.worker import PodWorker, apply_verdict
+from agent.runtime.base import EngineEvent, PodIdentity, Runtime, RuntimeFailure
+from agent.settings import AgentSettings
+from shared.api.core import Container, Pod
+from shared.client.base import Client
+from shared.client.cache import Cache
+from shared.work.backoff import Backoff
+from shared.work.clock import Clock
+from shared.work.queue import WorkQueue
+from shared.work.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
+
+OFFLINE_AFTER = 5.0
+"""Seconds without the server's first list after which the local copies are gone by."""
+_LOOK_BACKOFF = Backoff(1.0, 15.0)
+
+
+class Dispatcher:
+    """Call ``adopt`` first, then ``start``. ``data_dir`` is the agent's own."""
+
+    def __init__(
+        self,
+        *,
+        node: NodeFacts,
+        runtime: Runtime,
+        network: PodNetwork,
+        client: Client,
+        prober: Prober,
+        supervisor: Supervisor,
+        clock: Clock,
+        settings: AgentSettings,
+        data_dir: Path,
+        rng: random.Random,
+        memory: bool = True,
+    ) -> None:
+        self._settings, self._supervisor, self._rng = settings, supervisor, rng
+        self.states: dict[str, PodState] = {}
+        self._queue: WorkQueue[str] = WorkQueue(Backoff(0.5, 60.0))
+        self._slots = asyncio.Semaphore(settings.parallel_pods)
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._look = asyncio.Event()
+        self._synced = False
+        self._warming = Warming(self._idle.wait)
+        objects = ObjectCache(client, clock, ttl=settings.object_ttl)
+        self.tools = Tools(
+            node=node,
+            runtime=runtime,
+            network=network,
+            client=client,
+            clock=clock,
+            supervisor=supervisor,
+            volumes=PodVolumes(data_dir, objects, memory=memory),
+            objects=objects,
+            checkpoints=Checkpoints(data_dir),
+            pulls=ImagePulls(runtime, clock, supervisor),
+            pool=WarmPool(cap=settings.warm_pool, minimum=settings.warm_pool_minimum),
+            probes=Probes(prober, clock, supervisor, self._verdict, self._probe_failed),
+            events=PodEvents(client, clock, node.name, rng),
+            reports=StatusReports(client, supervisor),
+            starts=asyncio.Semaphore(settings.parallel_starts),
+            wake=self.wake,
+            refill=self._warming.poke,
+        )
+        self._worker = PodWorker(self.tools)
+
+    # --- life
+
+    async def adopt(self) -> None:
+        """Learn what runs here and what is to run here; stops nothing.
+
+        Raises RuntimeFailure, NetworkFailure, OSError.
+        """
+        tools = self.tools
+        await tools.volumes.setup()
+        sandboxes, containers, copies = await asyncio.gather(
+            tools.runtime.list_sandboxes(), tools.runtime.list_containers(), tools.checkpoints.load()
+        )
+        addresses = await tools.network.adopt(
+            [(s.pod, s.id, s.process_id) for s in sandboxes if s.running and not s.host_network]
+        )
+        now = tools.now()
+        identities = engine_watch.identities(sandboxes, containers)
+        for pod in copies:
+            meta = pod.metadata
+            identities.setdefault(meta.uid, PodIdentity(meta.uid, meta.namespace, meta.name))
+        self.states = {uid: PodState(identity) for uid, identity in identities.items()}
+        for pod in copies:
+            self.states[pod.metadata.uid].pod = pod
+            self.states[pod.metadata.uid].unsaved = False
+        engine_watch.populate(self.states, sandboxes, containers, now)
+        for state in self.states.values():
+            sandbox = state.sandbox
+            if sandbox is None or not sandbox.running or sandbox.host_network:
+                continue
+            state.address = addresses.get(sandbox.id, "")
+            if not state.address:  # its link is gone: better another address than none
+                state.address = await tools.network.attach(state.identity, sandbox.id, sandbox.process_id)
+        for sandbox in sandboxes:
+            if sandbox.pod is None:
+                warm = WarmSandbox(sandbox, addresses.get(sandbox.id, ""))
+                if sandbox.running and warm.address:
+                    tools.pool.put(warm)
+                else:
+                    await discard(tools, warm)
+        logger.info(
+            "adopted what runs here",
+            extra={"pods": len(self.states), "containers": len(containers), "warm": len(tools.pool)},
+        )
+
+    def start(self, cache: Cache[Pod]) -> None:
+        """Start every service; pods come from ``cache``, which a reflector feeds."""
+        tools, service = self.tools, self._supervisor.service
+        service("pods", self._serve())
+        service("pod status", tools.reports.run())
+        service("pod events", tools.events.run())
+        service("engine events", self._follow_engine())
+        service("full looks", self._look_around())
+        service("volume refresh", self._refresh_volumes())
+        service("server's first list", self._await_sync(cache))
+        if self._settings.warm_pool > 0:
+            service("warm sandboxes", self._warming.run(tools))
+        cache.add_handler(self._changed)
+
+    def wake(self, uid: str) -> None:
+        """Have a pod looked at soon."""
+        if uid in self.states:
+            self._queue.add(uid)
+            metrics.QUEUE_DEPTH.set(len(self._queue))
+
+    # --- what is wanted
+
+    def _changed(self, old: Pod | None, new: Pod | None) -> None:
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            state = self.states.get(old.metadata.uid)
+            if state is not None:
+                state.pod, state.authoritative = None, True
+                self.wake(old.metadata.uid)
+        if new is not None:
+            self._wanted(new)
+
+    def _wanted(self, pod: Pod) -> None:
+        tools, meta = self.tools, pod.metadata
+        state = self.states.get(meta.uid)
+        if state is None:
+            state = PodState(PodIdentity(meta.uid, meta.namespace, meta.name))
+            state.first_seen = tools.clock.monotonic()
+            self.states[meta.uid] = state
+            self._measure_seen(pod)
+        if not state.authoritative:
+            state.learn_status(pod, tools.now())
+        if state.pod is None or not same_checkpoint(state.pod, pod):
+            state.unsaved = True
+        if meta.deletion_timestamp is None:
+            state.cleaned = state.deleted = False
+        state.pod, state.authoritative = pod, True
+        self.wake(meta.uid)
+
+    def _measure_seen(self, pod: Pod) -> None:
+        bound = next((c.last_transition_time for c in pod.status.conditions if c.type == "PodScheduled"), None)
+        if bound is not None and pod.status.start_time is None:
+            seconds = (self.tools.clock.now() - bound).total_seconds()
+            metrics.START_SECONDS.labels("seen").observe(max(0.0, seconds))
+
+    async def _await_sync(self, cache: Cache[Pod]) -> None:
+        """Once the server has listed its pods, what it does not list is to go; while it cannot be reached, the local
+        copies are what is wanted."""
+        try:
+            async with asyncio.timeout(OFFLINE_AFTER):
+                await cache.synced.wait()
+        except TimeoutError:
+            logger.warning("the server is away; going by the local copies", extra={"pods": len(self.states)})
+            for uid, state in self.states.items():
+                state.offline = True
+                self.wake(uid)
+            await cache.synced.wait()
+        self._synced = True
+        known = {pod.metadata.uid for pod in cache}
+        for uid, state in self.states.items():
+            if uid not in known and not state.authoritative:
+                logger.info("a pod is gone from the server", extra={"uid": uid, "pod": state.identity.name})
+                state.pod, state.authoritative = None, True
+                self.wake(uid)
+
+    # --- workers
+
+    async def _serve(self) -> None:
+        while True:
+            await self._slots.acquire()
+            uid, waited = await self._queue.take()
+            metrics.QUEUE_SECONDS.observe(waited)
+            metrics.QUEUE_DEPTH.set(len(self._queue))
+            self._active += 1
+            self._idle.clear()
+            self._supervisor.spawn(f"pod {uid}", self._work(uid))
+
+    async def _work(self, uid: str) -> None:
+        try:
+            state = self.states.get(uid)
+            if state is None:
+                return
+            try:
+                delay = await self._worker.run(state)
+            except Exception:
+                logger.exception("a pod's worker failed", extra={"uid": uid})
+                self._queue.retry(uid)
+                return
+            self._queue.forget(uid)
+            if state.pod is None and state.cleaned:
+                self._forget(uid, state)
+            elif delay is not None:
+                self._queue.add_after(uid, max(0.05, delay))
+        finally:
+            self._queue.done(uid)
+            self._slots.release()
+            self._active -= 1
+            if self._active == 0 and len(self._queue) == 0:
+                self._idle.set()
+
+    def _forget(self, uid: str, state: PodState) -> None:
+        """The pod is gone, here and on the server."""
+        if self.states.get(uid) is state:
+            del self.states[uid]
+        self.tools.reports.forget(uid)
+        if state.counted_running:
+            metrics.RUNNING_PODS.dec()
+
+    # --- the engine
+
+    async def _follow_engine(self) -> None:
+        async for event in self.tools.runtime.events():
+            if event.container_id:
+                self._engine_event(event)
+            else:
+                self._look.set()
+
+    def _engine_event(self, event: EngineEvent) -> None:
+        state = engine_watch.apply_event(self.states, event)
+        if state is not None:
+            if state.sandbox is not None and state.sandbox.id == event.container_id and state.pod is not None:
+                text = "Pod sandbox changed, it will be killed and re-created."
+                self.tools.events.normal(state.pod, "SandboxChanged", text)
+            self.wake(state.identity.uid)
+        elif event.action in ("die", "destroy") and (warm := self.tools.pool.drop(event.container_id)) is not None:
+            self._supervisor.spawn(f"remove sandbox {event.container_id[:12]}", discard(self.tools, warm))
+            self._warming.poke()
+
+    async def _look_around(self) -> None:
+        """A full look when events may have been missed, and every ``resync`` seconds in any case."""
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(_LOOK_BACKOFF.delay(failures - 1) if failures else self._settings.resync):
+                    await self._look.wait()
+            except TimeoutError:
+                pass  # nothing asked for it: look all the same
+            self._look.clear()
+            try:
+                await self.look()
+                failures = 0
+            except RuntimeFailure as error:
+                failures += 1
+                logger.warning("cannot look at the engine", extra={"error": error.message})
+
+    async def look(self) -> None:
+        """Compare everything that the engine has with what is known, and wake the pods where they differ.
+
+        Raises RuntimeFailure.
+        """
+        tools = self.tools
+        sandboxes, containers = await asyncio.gather(tools.runtime.list_sandboxes(), tools.runtime.list_containers())
+        for state in engine_watch.compare(self.states, sandboxes, containers):
+            self.wake(state.identity.uid)
+        if self._synced:
+            for state in engine_watch.orphans(self.states, sandboxes, containers, tools.now()):
+                logger.info("removing what belongs to no pod", extra={"uid": state.identity.uid})
+                state.authoritative = True
+                self.states[state.identity.uid] = state
+                self.wake(state.identity.uid)
+        alive = {sandbox.id for sandbox in sandboxes if sandbox.running}
+        for warm in [warm for warm in tools.pool if warm.sandbox.id not in alive]:
+            if tools.pool.drop(warm.sandbox.id) is not None:
+                await discard(tools, warm)
+        await self._warming.remove_strays(tools, list(sandboxes))
+        self._warming.poke()
+
+    # --- probes and volumes
+
+    def _verdict(self, verdict: Verdict) -> None:
+        state = self.states.get(verdict.pod_uid)
+        if state is not None and apply_verdict(state, verdict):
+            self.wake(verdict.pod_uid)
+
+    def _probe_failed(self, pod: Pod, container: Container, kind: ProbeKind, output: str) -> None:
+        self.tools.events.warning(pod, "Unhealthy", f"{kind} probe failed: {output}", container.name)
+
+    async def _refresh_volumes(self) -> None:
+        """Have files of ConfigMaps and Secrets brought up to date, by the workers of their pods."""
+        while True:
+            await asyncio.sleep(self._settings.volume_refresh * self._rng.uniform(0.9, 1.1))
+            for uid, state in list(self.states.items()):
+                pod = state.pod
+                if pod is not None and state.volumes_ready and any(is_object_volume(v) for v in pod.spec.volumes):
+                    state.refresh_due = True
+                    self.wake(uid)
