@@ -88,9 +88,7 @@ def test_what_is_not_known_is_no_pressure():
 
 def test_a_transition_is_when_the_status_changed():
     later = NOW + timedelta(minutes=5)
-    previous = Previous(
-        {"Ready": ("Unknown", "2026-02-01T00:00:00Z"), "DiskPressure": ("False", "2026-01-01T00:00:00Z")}
-    )
+    before = {"Ready": ("Unknown", "2026-02-01T00:00:00Z"), "DiskPressure": ("False", "2026-01-01T00:00:00Z")}
     found = conditions(WELL, Previous(before), later)
     assert found["Ready"]["lastTransitionTime"] == "2026-03-01T00:05:00Z"
     assert found["DiskPressure"]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
