@@ -1,0 +1,199 @@
+"""Namespace deletion: everything in a terminating namespace is deleted, then the namespace is finalized.
+
+Writes deletions of what is in the namespace, the namespace's conditions, and its finalize subresource; touches no
+namespace that is not being deleted. Pods go first, with their grace, and all else only when none is left
+(KEP-5080, ordered namespace deletion). The rules are those of k8s.io/kubernetes pkg/controller/namespace. One sync
+at a time for each namespace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from controlplane.controllers import conditions, ownership
+from controlplane.controllers.base import Context, Key, Watch
+from controlplane.controllers.writes import Delete, Patch, apply, send
+from shared.api import kinds
+from shared.api.core import Namespace
+from shared.api.kinds import EVENTS, NAMESPACES, PODS, Resource
+from shared.api.meta import JSON, Condition, Object
+from shared.client.base import PatchType
+
+FINALIZER = "kubernetes"
+RECHECK = 5.0
+"""Seconds after which a namespace that waits for agents or finalizers is looked at again, for its conditions."""
+
+Content = Mapping[Resource[Any], Sequence[Object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``delete`` these, then write ``conditions``; ``empty``: nothing is left, so the finalizer can go."""
+
+    delete: tuple[Delete, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    empty: bool = False
+
+
+def decide(namespace: Namespace, content: Content, now: datetime) -> Plan:
+    """The next step of a terminating namespace that has ``content``."""
+    left = {resource: objects for resource, objects in content.items() if objects}
+    if not left:
+        return Plan(empty=True)
+    turn = {PODS: left[PODS]} if PODS in left else left
+    delete = tuple(
+        Delete(resource, obj.metadata.name, obj.metadata.namespace, uid=obj.metadata.uid,
+               propagation_policy="Background")
+        for resource, objects in turn.items()
+        for obj in objects
+        if obj.metadata.deletion_timestamp is None
+    )  # fmt: skip
+    return Plan(delete, _conditions(namespace, left, now))
+
+
+def is_terminating(namespace: Namespace | None) -> bool:
+    return namespace is not None and namespace.metadata.deletion_timestamp is not None
+
+
+def _conditions(namespace: Namespace, left: Content, now: datetime) -> tuple[Condition, ...]:
+    """The conditions that differ from what the namespace says."""
+    remaining = [f"{r.group_resource} has {len(objects)} resource instances" for r, objects in left.items()]
+    holders: dict[str, int] = {}
+    for objects in left.values():
+        for obj in objects:
+            for finalizer in obj.metadata.finalizers:
+                holders[finalizer] = holders.get(finalizer, 0) + 1
+    held = [f"{finalizer} in {count} resource instances" for finalizer, count in sorted(holders.items())]
+    wanted = [
+        Condition(
+            type="NamespaceDeletionContentFailure",
+            status="False",
+            reason="ContentDeleted",
+            message="All content successfully deleted, may be waiting on finalization",
+        ),
+        Condition(
+            type="NamespaceContentRemaining",
+            status="True",
+            reason="SomeResourcesRemain",
+            message=f"Some resources are remaining: {', '.join(sorted(remaining))}",
+        ),
+        Condition(
+            type="NamespaceFinalizersRemaining",
+            status="True",
+            reason="SomeFinalizersRemain",
+            message=f"Some content in the namespace has finalizers remaining: {', '.join(held)}",
+        )
+        if held
+        else Condition(
+            type="NamespaceFinalizersRemaining",
+            status="False",
+            reason="ContentHasNoFinalizers",
+            message="All content-preserving finalizers finished",
+        ),
+    ]
+    changed = []
+    for condition in wanted:
+        old = conditions.find(namespace.status.conditions, condition.type)
+        if old is not None and (old.status, old.message) == (condition.status, condition.message):
+            continue
+        since = old.last_transition_time if old is not None and old.status == condition.status else now
+        changed.append(conditions.replaced(condition, last_transition_time=since))
+    return tuple(changed)
+
+
+class NamespaceController:
+    """See the module. ``resources`` are all namespaced kinds there are."""
+
+    name = "namespace"
+
+    def __init__(self, context: Context, resources: Iterable[Resource[Any]] = kinds.ALL) -> None:
+        self._client, self._clock = context.client, context.clock
+        self._namespaces = context.informers.cache(NAMESPACES)
+        self._resources = tuple(resource for resource in resources if resource.namespaced)
+        # Events are many and of no use in a cache: the server is asked for them at the end.
+        self._caches = {r: context.informers.cache(r) for r in self._resources if r != EVENTS}
+        for cache in self._caches.values():
+            cache.add_index(ownership.NAMESPACE, _namespace)
+
+    # --- watches
+
+    def watches(self) -> Sequence[Watch]:
+        contents = (Watch(resource, self._handler(resource)) for resource in self._caches)
+        return (Watch(NAMESPACES, self._keys_of_namespace), *contents)
+
+    def _keys_of_namespace(self, old: Namespace | None, new: Namespace | None) -> Iterable[Key]:
+        """A deletion began, or something beyond our own conditions changed since."""
+        if new is None or not is_terminating(new):
+            return ()
+        if old is not None and is_terminating(old) and old.spec.finalizers == new.spec.finalizers:
+            return ()
+        return (("", new.metadata.name),)
+
+    def _handler(self, resource: Resource[Any]) -> Callable[[Any, Any], Iterable[Key]]:
+        def keys(old: Object | None, new: Object | None) -> Iterable[Key]:
+            """The last object of its kind is gone from a terminating namespace, or one came late."""
+            obj = new or old
+            assert obj is not None
+            namespace = obj.metadata.namespace
+            if (old is not None and new is not None) or not is_terminating(self._namespaces.get(namespace)):
+                return ()
+            if new is None and self._caches[resource].by_index(ownership.NAMESPACE, namespace):
+                return ()
+            return (("", namespace),)
+
+        return keys
+
+    # --- sync
+
+    async def sync(self, key: Key) -> float | None:
+        """See ``Controller.sync``; the key is a namespace's."""
+        name = key[1]
+        namespace = self._namespaces.get(name)
+        if namespace is None or not is_terminating(namespace) or FINALIZER not in namespace.spec.finalizers:
+            return None
+        cached = {r: cache.by_index(ownership.NAMESPACE, name) for r, cache in self._caches.items()}
+        plan = decide(namespace, cached, self._clock.now())
+        if plan.empty:
+            plan = decide(namespace, await self._listed(name), self._clock.now())
+        if plan.empty:
+            await self._finalize(namespace)
+            return None
+        await apply(self._client, plan.delete)
+        if plan.delete and all(delete.resource == EVENTS for delete in plan.delete):
+            # They are gone, and no cache will tell.
+            return 0.0
+        await self._report(namespace, plan.conditions)
+        return RECHECK
+
+    async def _listed(self, name: str) -> Content:
+        """What the server has in the namespace."""
+        return {resource: (await self._client.list(resource, name)).items for resource in self._resources}
+
+    async def _report(self, namespace: Namespace, changed: Sequence[Condition]) -> None:
+        if not changed:
+            return
+        patch: JSON = {
+            "metadata": {"uid": namespace.metadata.uid},
+            "status": {"conditions": [conditions.condition_tree(condition) for condition in changed]},
+        }
+        name = namespace.metadata.name
+        await send(self._client, Patch(NAMESPACES, name, patch, type=PatchType.STRATEGIC, subresource="status"))
+
+    async def _finalize(self, namespace: Namespace) -> None:
+        """Take our finalizer off, through the subresource that is there for it; that ends the namespace."""
+        meta = namespace.metadata
+        left = [finalizer for finalizer in namespace.spec.finalizers if finalizer != FINALIZER]
+        obj: JSON = {
+            "kind": NAMESPACES.kind,
+            "apiVersion": NAMESPACES.api_version,
+            "metadata": {"name": meta.name, "uid": meta.uid, "resourceVersion": meta.resource_version},
+            "spec": {"finalizers": left},
+        }
+        await self._client.replace(NAMESPACES, obj, subresource="finalize")
+
+
+def _namespace(obj: Object) -> Iterable[str]:
+    return (obj.metadata.namespace,)
