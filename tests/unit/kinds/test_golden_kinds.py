@@ -1,0 +1,177 @@
+"""The served kinds against what a real API server (1.20) answered, 1.36 where the two differ.
+
+The steps are those of a create: schema, nulls, defaults, admission, validation.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controlplane.apiserver.admission import Context, nodes, pods
+from controlplane.apiserver.identity import User
+from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.kinds.causes import refusal
+from controlplane.apiserver.kinds.metadata import validate_metadata
+from controlplane.apiserver.kinds.table import BY_RESOURCE, KINDS
+from controlplane.apiserver.schema import check, prune_nulls
+from shared import codec
+from shared.api.errors import BadRequest, StatusError
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+CONTEXT = Context(User("admin"), toleration_seconds=300)
+
+VERBS_OWN = {
+    "not json", "empty body", "wrong kind", "wrong apiVersion", "namespace mismatch", "no such namespace",
+    "no such resource", "namespace as pod list", "generateName",
+}  # fmt: skip
+"""Cases that are decided before or beside an object's own rules."""
+
+ALLOWED_SINCE = {"service loadbalancer": "mixed protocols are stable since 1.26 (KEP-1435)"}
+
+
+def golden(name: str) -> Any:
+    return json.loads((GOLDEN / name).read_text())
+
+
+def kind_of(path: str) -> Kind | None:
+    parts = [part for part in path.split("/") if part]
+    group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2])
+    return BY_RESOURCE.get((group, version, parts[-1]))
+
+
+def cases(name: str) -> list[Any]:
+    return [
+        pytest.param(case, id=case["case"])
+        for case in golden(name)
+        if kind_of(case["path"]) and case["case"] not in VERBS_OWN
+    ]
+
+
+def create(kind: Kind, request: Any) -> Any:
+    """What a create makes of a body; the service account's step is left out, as that server had it off."""
+    obj = codec.copy(request)
+    result = check(kind, obj)
+    if result.type_errors:
+        raise BadRequest(result.type_errors[0])
+    assert result.unknown_fields == []
+    prune_nulls(obj, kind)
+    if kind.resource.namespaced:
+        obj["metadata"]["namespace"] = "g"
+    kind.default(obj)
+    if kind.resource.kind == "Pod":
+        pods.priority(CONTEXT, obj)
+        pods.default_toleration_seconds(CONTEXT, obj)
+    elif kind.resource.kind == "Node":
+        nodes.taint_until_ready(CONTEXT, obj)
+    wrong = [*validate_metadata(kind, obj, None), *kind.validate(obj, None)]
+    if wrong:
+        raise refusal(kind.resource.group, kind.resource.kind, obj["metadata"].get("name", ""), wrong)
+    return obj
+
+
+NEWER: dict[str, Any] = {
+    "Service": {"internalTrafficPolicy": "Cluster", "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"},
+}
+"""What 1.36 has in a spec that 1.20 had not."""
+
+
+def as_recorded(obj: Any, want: Any) -> Any:
+    """``obj`` as 1.20 would have written it."""
+    out = codec.copy(obj)
+    for field, value in NEWER.get(out["kind"], {}).items():
+        if out["spec"]["type"] != "ExternalName":
+            assert out["spec"].pop(field) == value
+    if out["kind"] == "Namespace":
+        assert out["metadata"].pop("labels") == {"kubernetes.io/metadata.name": "p"}
+    template = want.get("spec", {}).get("template", {})
+    if "creationTimestamp" in template.get("metadata", {}):
+        out["spec"]["template"]["metadata"]["creationTimestamp"] = None
+    for field in ("uid", "creationTimestamp", "generation"):
+        if field in want["metadata"]:
+            out["metadata"][field] = want["metadata"][field]
+    return out
+
+
+@pytest.mark.parametrize("case", cases("defaulting.json"))
+def test_defaults(case: Any) -> None:
+    kind = kind_of(case["path"])
+    assert kind is not None
+    if case["code"] == 201 or case["case"] in ALLOWED_SINCE:
+        obj = create(kind, case["request"])
+        if case["code"] == 201:
+            assert as_recorded(obj, case["response"]) == case["response"]
+        return
+    with pytest.raises(StatusError) as caught:
+        create(kind, case["request"])
+    compare(caught.value, case)
+
+
+@pytest.mark.parametrize("case", cases("refusals.json"))
+def test_refusals(case: Any) -> None:
+    kind = kind_of(case["path"])
+    assert kind is not None
+    request = case["request"]
+    if case["case"] == "oversize":
+        request = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "p"}, "data": {"a": "x" * 1_100_000}}
+    if case["code"] == 201:
+        create(kind, request)
+        return
+    with pytest.raises(StatusError) as caught:
+        create(kind, request)
+    compare(caught.value, case)
+
+
+def compare(error: StatusError, case: Any) -> None:
+    want = case["response"]
+    status = json.loads(json.dumps(error.to_status()))
+    assert status.pop("message")
+    for cause in status.get("details", {}).get("causes", ()):
+        assert cause.pop("message")
+    assert status == want
+
+
+def test_defaults_are_a_fixed_point() -> None:
+    for case in golden("defaulting.json"):
+        kind = kind_of(case["path"])
+        if kind is None or case["code"] != 201 or case["case"] in VERBS_OWN:
+            continue
+        once = create(kind, case["request"])
+        twice = codec.copy(once)
+        kind.default(twice)
+        assert twice == once, case["case"]
+
+
+COLUMNS_OF_1_36 = {
+    "/api/v1/pods": {"Restarts": "string"},
+}
+ADDED_COLUMNS = {"/apis/certificates.k8s.io/v1/certificatesigningrequests": ["RequestedDuration"]}
+
+
+def list_path(kind: Kind) -> str:
+    resource = kind.resource
+    version = "v1beta1" if resource.group == "discovery.k8s.io" else resource.version
+    return f"/apis/{resource.group}/{version}/{resource.plural}" if resource.group else f"/api/v1/{resource.plural}"
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
+def test_columns(kind: Kind) -> None:
+    path = list_path(kind)
+    want = [(c["name"], c["type"], c["format"], c["priority"]) for c in golden("table-columns.json")[path]]
+    types = COLUMNS_OF_1_36.get(path, {})
+    want = [(name, types.get(name, type_), form, priority) for name, type_, form, priority in want]
+    have = [(c.name, c.type, c.format, c.priority) for c in kind.columns]
+    added = ADDED_COLUMNS.get(path, [])
+    assert [column for column in have if column[0] not in added] == want
+    assert all(c.description for c in kind.columns)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
+def test_field_selectors(kind: Kind) -> None:
+    recorded = golden("field-selectors.json").get(list_path(kind), [])
+    want = {field for field in recorded if not field.startswith("metadata.")}
+    have = set(kind.selectable_fields({})) if kind.selectable_fields else set()
+    assert want <= have
+    if kind.selectable_fields:
+        assert set(kind.selectable_fields({}).values()) == {""}
