@@ -79,7 +79,8 @@ class BridgeNetwork:
         await self._measured("publish", self._apply_ports())
 
     async def detach(self, pod: PodIdentity | None, sandbox_id: str) -> None:
-        pool = self._ready()
+        if (pool := self._pool) is None:
+            return
         address = pool.get(sandbox_id)
         if address is not None and self._forget_ports({str(address)}):
             await self._measured("publish", self._apply_ports())

@@ -1,7 +1,8 @@
 """The host's links, addresses and routes, as far as the pod network needs them.
 
-Blocking; every method but ``detach`` runs in one and the same worker thread, which is what orders them. pyroute2 is imported at
-the first use, since it costs 10 MB and a third of a second. Raises NetworkFailure with a message for operators.
+Blocking; every method but ``detach`` runs in one and the same worker thread, which is what orders them. pyroute2
+is imported at the first use, since it costs 10 MB and a third of a second. Raises NetworkFailure with a message
+for operators.
 """
 
 from __future__ import annotations

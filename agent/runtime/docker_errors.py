@@ -66,6 +66,8 @@ def translate(error: Exception, operation: str) -> RuntimeFailure:
     message = clean_message(text)
     if operation == "start":
         return RuntimeFailure(message, "StartError" if is_start_error(text) else "RunContainerError")
+    if operation == "pull" and "invalid reference format" in text:
+        return RuntimeFailure(message, "InvalidImageName")
     return RuntimeFailure(message, _REASONS.get(operation, "RunContainerError"))
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.runtime.base import ContainerInfo, ContainerSpec, PodIdentity, Sandbox, State
+from agent.runtime.docker_errors import clean_message
 
 NODE = "dev.longboat.node"
 POD_UID = "dev.longboat.pod.uid"
@@ -140,7 +141,7 @@ def read_container(inspected: Mapping[str, Any]) -> ContainerInfo:
         finished_at=finished if phase is State.EXITED else None,
         exit_code=code if phase is State.EXITED else 0,
         oom_killed=bool(state.get("OOMKilled")),
-        error=error,
+        error=clean_message(error) if error else "",
         spec_hash=labels.get(SPEC_HASH, ""),
         init=labels.get(INIT) == "true",
     )

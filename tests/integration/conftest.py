@@ -30,32 +30,73 @@ class Engine:
     process_id: int = 0
 
 
+class PrivateEngine:
+    """A Docker daemon of the tests' own that leaves the host's network alone, for those that stop and freeze it."""
+
+    def __init__(self) -> None:
+        self.place = Path(tempfile.mkdtemp(prefix="lbt", dir="/tmp"))
+        self.host = f"unix://{self.place}/s"
+        self.process = _spawn_dockerd(self.place)
+
+    def wait(self) -> None:
+        _wait_for(lambda: _answers(self.host), 60, lambda: _last_lines(self.place / "log"))
+
+    def restart(self) -> None:
+        """As an upgrade of the package does: containers end, as there is no live-restore."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+        self.process = _spawn_dockerd(self.place)
+        self.wait()
+
+    def import_busybox(self) -> str:
+        return _import_busybox(self.host)
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def remove(self) -> None:
+        self.thaw()
+        _stop_dockerd(self.process, self.place)
+
+
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[Engine]:
-    """The machine's own daemon if it answers, else one of the tests' own that leaves the host's network alone."""
+    """The machine's own daemon if it answers, else one of the tests' own."""
     _need_root_and("dockerd")
     if _answers(DEFAULT_SOCKET):
         yield Engine(DEFAULT_SOCKET)
         return
-    place = Path(tempfile.mkdtemp(prefix="lbt", dir="/tmp"))
-    host = f"unix://{place}/s"
-    process = start_dockerd(place)
+    engine = PrivateEngine()
     try:
-        _wait_for(lambda: _answers(host), 30, lambda: _last_lines(place / "log"))
-        yield Engine(host, process.pid)
+        engine.wait()
+        yield Engine(engine.host, engine.process.pid)
     finally:
-        stop_dockerd(process, place)
+        engine.remove()
 
 
-def start_dockerd(place: Path) -> subprocess.Popen[bytes]:
-    """A private daemon with everything under ``place``, its socket is ``place``/s."""
+@pytest.fixture
+def private_engine() -> Iterator[PrivateEngine]:
+    """A daemon that the test may restart and freeze."""
+    _need_root_and("dockerd")
+    engine = PrivateEngine()
+    try:
+        engine.wait()
+        yield engine
+    finally:
+        engine.remove()
+
+
+def _spawn_dockerd(place: Path) -> subprocess.Popen[bytes]:
     command = ["dockerd", "--data-root", f"{place}/d", "--exec-root", f"{place}/x", "-p", f"{place}/pid"]
     command += ["-H", f"unix://{place}/s", "--bridge=none", "--iptables=false", "--ip-masq=false"]
     with (place / "log").open("ab") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
-def stop_dockerd(process: subprocess.Popen[bytes], place: Path) -> None:
+def _stop_dockerd(process: subprocess.Popen[bytes], place: Path) -> None:
     """End it, its containers and its mounts, and remove ``place``."""
     host = f"unix://{place}/s"
     ids = subprocess.run(["docker", "-H", host, "ps", "-aq"], capture_output=True, text=True, timeout=60).stdout.split()
@@ -78,6 +119,11 @@ def busybox_image(docker_engine: Engine) -> str:
     """An image with a shell and the usual tools, made of Debian's busybox-static without any registry."""
     if not BUSYBOX.exists():
         pytest.fail("the tests need busybox-static: apt install busybox-static")
+    return _import_busybox(docker_engine.host)
+
+
+def _import_busybox(host: str) -> str:
+    """Make the image in the daemon at ``host``."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add(BUSYBOX.resolve(), "bin/busybox")
@@ -93,7 +139,7 @@ def busybox_image(docker_engine: Engine) -> str:
             tar.addfile(folder)
     name = "longboat-test/busybox:1"
     subprocess.run(
-        ["docker", "-H", docker_engine.host, "import", "--change", 'CMD ["sh"]', "-", name],
+        ["docker", "-H", host, "import", "--change", 'CMD ["sh"]', "-", name],
         input=archive.getvalue(), check=True, capture_output=True, timeout=60,
     )  # fmt: skip
     return name
