@@ -26,6 +26,7 @@ def explain(error: BaseException) -> str | None:
 
 
 _EXPECTED = (
+    ("agent.agent", "AgentError"),
     ("agent.join", "JoinError"),
     ("agent.network.base", "NetworkFailure"),
     ("agent.runtime.base", "RuntimeFailure"),

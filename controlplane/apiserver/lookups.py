@@ -1,0 +1,51 @@
+"""What authentication, authorization, heartbeats and logs look up: pods, nodes and Secrets as the caches have them.
+
+Reads only; every answer is of this moment, on the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import cast
+
+from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.resource_cache import ResourceCache
+from shared import join
+from shared.api.core import Node, Pod, Secret
+from shared.api.kinds import NODES, PODS, SECRETS, Resource
+
+
+class Lookups:
+    """``pods_of_node`` comes from outside: the index that the controllers keep."""
+
+    def __init__(self, api: ApiServer, pods_of_node: Callable[[str], Iterable[Pod]]) -> None:
+        self._nodes = _cache(api, NODES)
+        self._pods = _cache(api, PODS)
+        self._secrets = _cache(api, SECRETS)
+        self._pods_of_node = pods_of_node
+
+    def node(self, name: str) -> Node | None:
+        entry = self._nodes.get("", name)
+        return None if entry is None else cast(Node, entry.object)
+
+    def node_count(self) -> int:
+        return len(self._nodes)
+
+    def pod(self, namespace: str, name: str) -> Pod | None:
+        entry = self._pods.get(namespace, name)
+        return None if entry is None else cast(Pod, entry.object)
+
+    def pods_of_node(self, node: str) -> Iterable[Pod]:
+        return self._pods_of_node(node)
+
+    def bootstrap_secret(self, name: str) -> Secret | None:
+        """A Secret of kube-system, where bootstrap tokens are."""
+        entry = self._secrets.get(join.NAMESPACE, name)
+        return None if entry is None else cast(Secret, entry.object)
+
+
+def _cache(api: ApiServer, resource: Resource[object]) -> ResourceCache:  # type: ignore[type-var]
+    found = api.cache.find(resource.group, resource.plural)
+    if found is None:
+        raise LookupError(f"{resource.group_resource} is not served")
+    return found

@@ -1,0 +1,45 @@
+"""The controllers that the leader runs: one line each, with the name that their Events come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from controlplane.controllers.base import Context, Controller
+from controlplane.controllers.csr import CsrController
+from controlplane.controllers.deployment import DeploymentController
+from controlplane.controllers.endpoint_slices import EndpointSliceController
+from controlplane.controllers.endpoints import EndpointsController
+from controlplane.controllers.events import Recorder
+from controlplane.controllers.garbage import GarbageCollector
+from controlplane.controllers.namespace import NamespaceController
+from controlplane.controllers.node_ipam import NodeIpamController
+from controlplane.controllers.node_lifecycle import NodeLifecycleController
+from controlplane.controllers.pod_gc import PodGcController
+from controlplane.controllers.replicaset import ReplicaSetController
+from controlplane.controllers.service_account import ServiceAccountController
+from controlplane.controllers.system_namespaces import SystemNamespacesController
+from controlplane.controllers.taint_eviction import TaintEvictionController
+from shared.pki import CertificateAuthority
+
+
+def controllers(
+    context: Context, recorder: Recorder, ca: CertificateAuthority, *, cluster_cidr: str
+) -> list[Controller]:
+    """All of them. Constructing one takes its caches and adds its indexes; nothing runs yet."""
+    rows: list[tuple[str, Callable[[Context], Controller]]] = [
+        ("deployment-controller", DeploymentController),
+        ("replicaset-controller", ReplicaSetController),
+        ("node-controller", NodeLifecycleController),
+        ("taint-eviction-controller", TaintEvictionController),
+        ("node-ipam-controller", lambda context: NodeIpamController(context, cluster_cidr)),
+        ("pod-garbage-collector", PodGcController),
+        ("garbage-collector-controller", GarbageCollector),
+        ("namespace-controller", NamespaceController),
+        ("system-namespaces", SystemNamespacesController),
+        ("serviceaccount-controller", lambda context: ServiceAccountController(context, ca.pem.decode())),
+        ("endpoint-controller", EndpointsController),
+        ("endpoint-slice-controller", EndpointSliceController),
+        ("csr-controller", lambda context: CsrController(context, ca)),
+    ]
+    return [make(replace(context, events=recorder.named(name))) for name, make in rows]
