@@ -64,15 +64,12 @@ def run(snapshot: Snapshot, waiting: list[Pending]) -> float:
 
 def reading(count: int) -> float:
     """Pods a second whose requirements are worked out, as is done once for each watch event of a new pod."""
+    owner = OwnerReference(api_version="apps/v1", kind="ReplicaSet", name="r", uid="u", controller=True)
+    requests = ResourceRequirements(requests={"cpu": "100m", "memory": "256Mi"})
     pod = Pod(
-        metadata=ObjectMeta(
-            name="p",
-            owner_references=(OwnerReference(api_version="apps/v1", kind="ReplicaSet", name="r", uid="u", controller=True),),
-        ),
-        spec=PodSpec(
-            containers=(Container(name="c", resources=ResourceRequirements(requests={"cpu": "100m", "memory": "256Mi"})),)
-        ),
-    )  # fmt: skip
+        metadata=ObjectMeta(name="p", owner_references=(owner,)),
+        spec=PodSpec(containers=(Container(name="c", resources=requests),)),
+    )
     started = time.perf_counter()
     for _ in range(count):
         of_pod(pod)

@@ -1,21 +1,22 @@
 """The decision: a snapshot and pending pods in, bindings and refusals out.
 
-Pure: the snapshot is read, never changed; what is decided for one pod is counted for the next within a copy of
-its usage. Pods of one priority with equal requirements are taken together, the first to come leading: filters
-and scores run once for all of them, and each pod is then one look for the best row.
+Pure: the snapshot is read, never changed; what is decided for one pod is counted for the next in a ``Usage``.
+Pods of one priority with equal requirements are taken together, the first to come leading: filters and scores
+run once for all of them, and each pod is then one look for the best row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from controlplane.scheduler.filters import Usage, feasible, how_many, message
+from controlplane.scheduler.filters import explain, feasible, message
 from controlplane.scheduler.requirements import Requirements
 from controlplane.scheduler.scores import score
 from controlplane.scheduler.snapshot import Snapshot
+from controlplane.scheduler.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,10 @@ class Decision:
 
 def decide(snapshot: Snapshot, pods: Sequence[Pending]) -> Decision:
     """Place ``pods``, higher priority first, otherwise in their order."""
-    usage = Usage(snapshot.requested.copy(), snapshot.scored.copy(), {**snapshot.ports})
-    owned: dict[str, dict[int, int]] = {}
+    usage = Usage(snapshot)
     decision = Decision()
     for group in _groups(pods):
-        _place(snapshot, usage, owned, group, decision)
+        _place(usage, group, decision)
     return decision
 
 
@@ -69,57 +69,24 @@ def _groups(pods: Sequence[Pending]) -> list[list[Pending]]:
     return [groups[key] for key in sorted(groups, key=lambda key: key[0])]
 
 
-def _place(
-    snapshot: Snapshot,
-    usage: Usage,
-    owned: dict[str, dict[int, int]],
-    group: list[Pending],
-    decision: Decision,
-) -> None:
-    pod = group[0].requirements
-    rows, reasons = feasible(snapshot, usage, pod)
+def _place(usage: Usage, group: list[Pending], decision: Decision) -> None:
+    pod, names = group[0].requirements, usage.snapshot.names
+    scored = score(usage, pod, feasible(usage, pod))
+    values = scored.base
     placed: dict[int, int] = {}
+    room: dict[int, int] = {}
     done = 0
-    if rows.any():
-        capacity = how_many(snapshot, usage, pod, rows)
-        counts = owned.get(pod.owner)
-        if counts is None:
-            counts = dict(snapshot.owners.get(pod.owner, ()))
-            if pod.owner:
-                owned[pod.owner] = counts
-        scored = score(snapshot, usage, pod, counts, rows)
-        values = scored.base
-        for waiting in group:
-            row = int(values.argmax())
-            if values[row] == -np.inf:
-                break
-            decision.bound.append(Bound(waiting, snapshot.names[row]))
-            already = placed.get(row, 0) + 1
-            placed[row] = already
-            values[row] = values[row] - scored.step[row] if already < capacity[row] else -np.inf
-            done += 1
-        _take(snapshot, usage, pod, placed)
-        for row, count in placed.items():
-            counts[row] = counts.get(row, 0) + count
-        if done < len(group):
-            _, reasons = feasible(snapshot, usage, pod)
+    for waiting in group:
+        row = int(values.argmax())
+        if values[row] == -np.inf:
+            break
+        decision.bound.append(Bound(waiting, names[row]))
+        done += 1
+        if row not in room:
+            room[row] = usage.room(row, pod)
+        already = placed[row] = placed.get(row, 0) + 1
+        values[row] = values[row] - scored.step[row] if already < room[row] else -np.inf
+    usage.take(pod, placed)
     if done < len(group):
-        text = message(snapshot.nodes, reasons)
+        text = message(usage.snapshot.nodes, explain(usage, pod))
         decision.refused.extend(Refused(waiting, text) for waiting in group[done:])
-
-
-def _take(snapshot: Snapshot, usage: Usage, pod: Requirements, placed: dict[int, int]) -> None:
-    """Count the pods that were placed, so that the next group sees them."""
-    if not placed:
-        return
-    rows = np.fromiter(placed.keys(), np.int64, len(placed))
-    counts = np.fromiter(placed.values(), np.int64, len(placed))
-    for name, amount in pod.requests:
-        usage.requested[rows, snapshot.resources[name]] += amount * counts
-    usage.scored[rows, 0] += pod.scored_cpu * counts
-    usage.scored[rows, 1] += pod.scored_memory * counts
-    for ip, protocol, number in pod.ports:
-        held: dict[int, Iterable[str]] = {**usage.ports.get((protocol, number), {})}
-        for row in placed:
-            held[row] = (*held.get(row, ()), ip)
-        usage.ports[(protocol, number)] = held

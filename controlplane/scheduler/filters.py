@@ -1,19 +1,21 @@
 """Filters: which nodes a pod may go to, and in Kubernetes' own words why not to the others.
 
-Pure. A filter gives a mask of the rows it lets through and the reasons for those it refuses; the order, the
-texts and the rule that only a node's first refusal is counted are those of the plugins in
-k8s.io/kubernetes/pkg/scheduler/framework/plugins. A filter for one more thing is one more function in FILTERS.
+Pure. A filter gives the rows that it refuses, with the reason; the order, the texts and the rule that only a
+node's first refusing filter is counted are those of the plugins in
+k8s.io/kubernetes/pkg/scheduler/framework/plugins. A filter for one more thing is one more function in NODE_FILTERS
+(what depends on the node and the pod alone) or ROOM_FILTERS (what depends on the pods that are there).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from controlplane.scheduler.requirements import PODS, Port, Requirements
 from controlplane.scheduler.snapshot import NAME_FIELD, Bools, Ints, Snapshot
+from controlplane.scheduler.usage import Usage
 from shared.api.core import NodeSelector, NodeSelectorTerm, Taint, Toleration
 from shared.api.meta import LabelSelectorRequirement
 
@@ -23,16 +25,6 @@ PORTS = "node(s) didn't have free ports for the requested pod ports"
 TOO_MANY_PODS = "Too many pods"
 
 _UNSCHEDULABLE_TAINT = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
-
-
-@dataclass(slots=True)
-class Usage:
-    """What is taken on each row: as the snapshot has it, and changed as a decision places pods."""
-
-    requested: Ints
-    scored: Ints
-    ports: dict[tuple[str, int], Mapping[int, Iterable[str]]]
-    """As ``Snapshot.ports``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +54,9 @@ def taints(snapshot: Snapshot, usage: Usage, pod: Requirements) -> Iterator[Refu
                 by_reason.setdefault(reason, []).append(code)
                 break
     for reason, codes in by_reason.items():
-        yield Refusal(reason, np.isin(snapshot.taints, codes))
+        table = np.zeros(len(snapshot.taint_sets), np.bool_)
+        table[codes] = True
+        yield Refusal(reason, table[snapshot.taints])
 
 
 def node_affinity(snapshot: Snapshot, usage: Usage, pod: Requirements) -> Iterator[Refusal]:
@@ -89,45 +83,51 @@ def ports(snapshot: Snapshot, usage: Usage, pod: Requirements) -> Iterator[Refus
 
 def resources(snapshot: Snapshot, usage: Usage, pod: Requirements) -> Iterator[Refusal]:
     """Requests against what is left of allocatable; a node can be short of several (plugin NodeResourcesFit)."""
-    left = snapshot.allocatable - usage.requested
-    yield Refusal(TOO_MANY_PODS, left[:, snapshot.resources[PODS]] < 1)
+    left = usage.left
+    yield Refusal(TOO_MANY_PODS, left[snapshot.resources[PODS]] < 1)
     for name, amount in pod.requests:
         if name == PODS:
             continue
         column = snapshot.resources.get(name)
-        short = left[:, column] < amount if column is not None else np.ones(len(snapshot.exists), np.bool_)
+        short = left[column] < amount if column is not None else np.ones(len(snapshot.exists), np.bool_)
         yield Refusal(f"Insufficient {name}", short)
 
 
-FILTERS: tuple[Filter, ...] = (unschedulable, taints, node_affinity, ports, resources)
+NODE_FILTERS: tuple[Filter, ...] = (unschedulable, taints, node_affinity)
+ROOM_FILTERS: tuple[Filter, ...] = (ports, resources)
 
 
-def feasible(snapshot: Snapshot, usage: Usage, pod: Requirements) -> tuple[Bools, dict[str, int]]:
-    """Rows that every filter lets through, and how many nodes were refused by reason."""
+def feasible(usage: Usage, pod: Requirements) -> Bools:
+    """Rows that every filter lets through; a new array."""
+    snapshot = usage.snapshot
+    key = (feasible, pod.tolerations, pod.node_selector, pod.required)
+    suited: Bools | None = usage.remembered.get(key)
+    if suited is None:
+        suited = snapshot.exists.copy()
+        for check in NODE_FILTERS:
+            for refusal in check(snapshot, usage, pod):
+                suited &= ~refusal.rows
+        usage.remembered[key] = suited
+    rows = suited.copy()
+    for check in ROOM_FILTERS:
+        for refusal in check(snapshot, usage, pod):
+            rows &= ~refusal.rows
+    return rows
+
+
+def explain(usage: Usage, pod: Requirements) -> dict[str, int]:
+    """How many nodes are refused, by reason: each by the first filter that refuses it, for all its reasons."""
+    snapshot = usage.snapshot
     alive = snapshot.exists.copy()
     reasons: dict[str, int] = {}
-    for check in FILTERS:
-        refused = None
+    for check in (*NODE_FILTERS, *ROOM_FILTERS):
+        left = alive.copy()
         for refusal in check(snapshot, usage, pod):
-            rows = alive & refusal.rows
-            if count := int(np.count_nonzero(rows)):
+            if count := int(np.count_nonzero(alive & refusal.rows)):
                 reasons[refusal.reason] = reasons.get(refusal.reason, 0) + count
-                refused = rows if refused is None else refused | rows
-        if refused is not None:
-            alive &= ~refused
-    return alive, reasons
-
-
-def how_many(snapshot: Snapshot, usage: Usage, pod: Requirements, rows: Bools) -> Ints:
-    """How many such pods each row can take one after another; 0 where ``rows`` is not set."""
-    indexes = np.flatnonzero(rows)
-    left = snapshot.allocatable[indexes] - usage.requested[indexes]
-    fit = np.full(len(indexes), 1 if pod.ports else np.iinfo(np.int64).max)
-    for name, amount in pod.requests:
-        fit = np.minimum(fit, left[:, snapshot.resources[name]] // amount)
-    capacity = np.zeros(len(rows), np.int64)
-    capacity[indexes] = fit
-    return capacity
+                left &= ~refusal.rows
+        alive = left
+    return reasons
 
 
 def message(nodes: int, reasons: dict[str, int]) -> str:

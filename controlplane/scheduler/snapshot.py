@@ -65,10 +65,11 @@ class Snapshot:
 
     def __init__(self, rows: int = 16) -> None:
         self.resources: dict[str, int] = {CPU: 0, MEMORY: 1, EPHEMERAL_STORAGE: 2, PODS: 3}
-        """Columns of ``allocatable`` and ``requested``."""
-        self.allocatable: Ints = np.zeros((rows, 4), np.int64)
-        self.requested: Ints = np.zeros((rows, 4), np.int64)
-        self.scored: Ints = np.zeros((rows, 2), np.int64)
+        """The first index of ``allocatable`` and ``requested``; the second is the row, so that a resource of all
+        nodes lies together in memory."""
+        self.allocatable: Ints = np.zeros((4, rows), np.int64)
+        self.requested: Ints = np.zeros((4, rows), np.int64)
+        self.scored: Ints = np.zeros((2, rows), np.int64)
         """Requested cpu and memory with the defaults for pods that request none."""
         self.exists: Bools = np.zeros(rows, np.bool_)
         self.unschedulable: Bools = np.zeros(rows, np.bool_)
@@ -120,9 +121,9 @@ class Snapshot:
             or bool(self.unschedulable[row]) != node.spec.unschedulable
             or int(self.taints[row]) != taints
             or self._labels[row] != labels
-            or not np.array_equal(self.allocatable[row], wanted)
+            or not np.array_equal(self.allocatable[:, row], wanted)
         )
-        self.allocatable[row] = wanted
+        self.allocatable[:, row] = wanted
         self.unschedulable[row] = node.spec.unschedulable
         self.taints[row] = taints
         self._labels[row] = labels
@@ -138,9 +139,9 @@ class Snapshot:
         for placement in self._by_node.get(name, {}).values():
             self._count(row, placement, -1)
         self.exists[row] = False
-        self.allocatable[row] = 0
-        self.requested[row] = 0
-        self.scored[row] = 0
+        self.allocatable[:, row] = 0
+        self.requested[:, row] = 0
+        self.scored[:, row] = 0
         self.taints[row] = 0
         self.unschedulable[row] = False
         self.names[row], self._labels[row] = "", {}
@@ -197,9 +198,9 @@ class Snapshot:
     def _count(self, row: int, placement: Placement, sign: int) -> None:
         requirements = placement.requirements
         for name, amount in requirements.requests:
-            self.requested[row, self._resource(name)] += sign * amount
-        self.scored[row, 0] += sign * requirements.scored_cpu
-        self.scored[row, 1] += sign * requirements.scored_memory
+            self.requested[self._resource(name), row] += sign * amount
+        self.scored[0, row] += sign * requirements.scored_cpu
+        self.scored[1, row] += sign * requirements.scored_memory
         if requirements.owner and placement.spread:
             _add(self.owners, requirements.owner, row, sign)
         for port in requirements.ports:
@@ -216,9 +217,9 @@ class Snapshot:
         column = self.resources.get(name)
         if column is None:
             column = self.resources[name] = len(self.resources)
-            more = np.zeros((len(self.exists), 1), np.int64)
-            self.allocatable = np.hstack([self.allocatable, more])
-            self.requested = np.hstack([self.requested, more])
+            more = np.zeros((1, len(self.exists)), np.int64)
+            self.allocatable = np.vstack([self.allocatable, more])
+            self.requested = np.vstack([self.requested, more])
         return column
 
     def _taint_code(self, taints: tuple[Taint, ...]) -> int:
@@ -234,9 +235,9 @@ class Snapshot:
 
     def _grow(self) -> None:
         old = len(self.exists)
-        self.allocatable = np.vstack([self.allocatable, np.zeros_like(self.allocatable)])
-        self.requested = np.vstack([self.requested, np.zeros_like(self.requested)])
-        self.scored = np.vstack([self.scored, np.zeros_like(self.scored)])
+        self.allocatable = np.hstack([self.allocatable, np.zeros_like(self.allocatable)])
+        self.requested = np.hstack([self.requested, np.zeros_like(self.requested)])
+        self.scored = np.hstack([self.scored, np.zeros_like(self.scored)])
         self.exists = np.concatenate([self.exists, np.zeros(old, np.bool_)])
         self.unschedulable = np.concatenate([self.unschedulable, np.zeros(old, np.bool_)])
         self.taints = np.concatenate([self.taints, np.zeros(old, np.int32)])
