@@ -35,7 +35,11 @@ FRESH_WAIT = 3.0
 
 
 class ApiServer:
-    """Construct, give ``run()`` to a supervisor, await ``ready()``; ``close()`` ends the watches."""
+    """Construct, give ``run()`` to a supervisor, await ``ready()``; ``close()`` ends the watches.
+
+    ``history`` is how many events of each resource a watch may reach back; ``toleration_seconds`` how long pods stay
+    bound to a lost node where they do not say so themselves.
+    """
 
     def __init__(
         self,
@@ -45,11 +49,13 @@ class ApiServer:
         clock: Clock | None = None,
         rng: random.Random | None = None,
         history: int = 10_000,
+        toleration_seconds: int = 0,
     ) -> None:
         self.store = store
         self.kinds = tuple(kinds)
         self.clock = clock or SystemClock()
         self.rng = rng or random.SystemRandom()
+        self.toleration_seconds = toleration_seconds
         self.cache = WatchCache(store, self.kinds, history=history)
         self.health = Health()
         self.health.add("watch-cache", lambda: None if self.cache.ready else "the watch cache is not in step yet")

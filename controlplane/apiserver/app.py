@@ -12,6 +12,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, Protocol
@@ -65,6 +66,10 @@ class Call:
     user: User
 
 
+CALL: ContextVar[Call] = ContextVar("call")
+"""The call that the current task serves, set by the guard for every handler behind it."""
+
+
 def build_app(
     api: ApiServer,
     authenticator: Authenticates,
@@ -72,7 +77,7 @@ def build_app(
     extra: Sequence[Callable[[web.Application], None]] = (),
 ) -> web.Application:
     """The application. ``extra`` adds routes of other parts; they stand before ours and behind the same guard,
-    and find ``request["user"]`` and ``request["call"]`` set."""
+    and read who asks from ``CALL``."""
     app = web.Application(client_max_size=MAX_BODY)
     app.middlewares.append(_guard(authenticator, authorizer))
     for add_routes in extra:
@@ -80,7 +85,7 @@ def build_app(
     dispatcher, pages = Dispatcher(api), Pages(api)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        call: Call = request["call"]
+        call = CALL.get()
         if call.target.resource:
             return await dispatcher.serve(request, call.target, call.verb, call.query, call.user)
         return pages.serve(request, call.target.path, call.query)
@@ -120,7 +125,7 @@ def _guard(authenticator: Authenticates, authorizer: Authorizes) -> Any:
             allowed = authorizer.authorize(user, _attributes(target, verb, query))
             if isawaitable(allowed):
                 await allowed
-            request["user"], request["call"] = user, Call(target, verb, query, user)
+            CALL.set(Call(target, verb, query, user))
             response = await handler(request)
         except StatusError as error:
             response = render_error(error)

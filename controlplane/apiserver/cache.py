@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.resource_cache import ResourceCache
-from controlplane.store.base import Change, CompactedError, Store, WatchLagged
+from controlplane.store.base import Change, CompactedError, Store, StoreUnavailable, WatchLagged
 from shared.work.backoff import Backoff
 
 logger = logging.getLogger(__name__)
@@ -86,9 +86,10 @@ class WatchCache:
         while not self._closed:
             try:
                 await self._follow()
+            except StoreUnavailable:
+                if not self._closed:
+                    raise
             except (WatchLagged, CompactedError) as error:
-                if self._closed:
-                    return
                 # Nobody can tell what was missed, so every watch ends, its client finds its revision expired
                 # and lists again.
                 logger.warning("the watch cache lost the store's history and starts over", extra={"cause": str(error)})
@@ -101,6 +102,7 @@ class WatchCache:
     def close(self) -> None:
         """End every watch cleanly and let go of everybody who waits."""
         self._closed = True
+        self._ready.clear()
         for cache in self._resources.values():
             cache.end_watches()
         self._release()

@@ -46,8 +46,8 @@ class Discovery:
         )
         named = [_group(group, list(versions[group])) for group in groups if group]
         self._plain["/apis"] = codec.encode({"kind": "APIGroupList", "apiVersion": "v1", "groups": named})
-        for group in named:
-            self._plain[f"/apis/{group['name']}"] = codec.encode({"kind": "APIGroup", "apiVersion": "v1", **group})
+        for entry in named:
+            self._plain[f"/apis/{entry['name']}"] = codec.encode({"kind": "APIGroup", "apiVersion": "v1", **entry})
         for group in groups:
             for version, served in versions[group].items():
                 path = f"/apis/{group}/{version}" if group else f"/api/{version}"

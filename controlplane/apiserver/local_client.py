@@ -128,14 +128,15 @@ class LocalClient:
         return await bind.bind_many(self._api, self._request(PODS, ""), bindings)
 
     def _request(self, resource: Resource[Any], namespace: str, name: str = "", subresource: str = "") -> Request:
-        kind = self._kind(resource)
+        kind = self.kind_of(resource)
         if subresource and not any(sub.name == subresource for sub in kind.subresources):
             raise NotFound("the server could not find the requested resource")
         if not resource.namespaced:
             namespace = ""
         return Request(self._user, kind, namespace, name, subresource, _OPTIONS)
 
-    def _kind(self, resource: Resource[Any]) -> Kind:
+    def kind_of(self, resource: Resource[Any]) -> Kind:
+        """The row of a resource. Raises MethodNotAllowed when it is not served."""
         kind = self._api.kind(resource.group, resource.version, resource.plural)
         if kind is None:
             raise MethodNotAllowed(f"{resource.group_resource} is not served")

@@ -11,9 +11,11 @@ from typing import Any
 
 from controlplane.apiserver import admission
 from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.identity import Attributes
 from controlplane.apiserver.kinds import causes
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.kinds.metadata import validate_metadata
+from controlplane.apiserver.node_authz import restrict_node
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.schema import check, prune_nulls
 from shared.api.errors import BadRequest, Cause, Conflict, Forbidden
@@ -113,7 +115,8 @@ def prepare_create(api: ApiServer, request: Request, tree: Any) -> JSON:
         kind.default(obj)
     if kind.resource.namespaced:
         check_namespace(api, kind, request.namespace, name)
-    admission.admit_create(request.user, kind, obj)
+    _restrict(request, "create", obj, None)
+    admission.admit_create(admission.Context(request.user, api.toleration_seconds), kind, obj)
     wrong = [*validate_metadata(kind, obj, None), *kind.validate(obj, None)]
     if wrong:
         raise _refuse(kind, name, wrong)
@@ -146,9 +149,10 @@ def prepare_update(api: ApiServer, request: Request, old: JSON, tree: Any, *, na
     obj["metadata"] = _updated_metadata(meta if obj is given else obj["metadata"], was)
     kind.default(obj)
     _count_generation(kind, obj, old)
+    admission.admit_update(admission.Context(request.user, api.toleration_seconds), kind, obj, old)
     if same(obj, old):
         return old
-    admission.admit_update(request.user, kind, obj, old)
+    _restrict(request, "update", obj, old)
     validate = kind.validate_status if request.subresource in ("status", "approval") else kind.validate
     wrong = [*validate_metadata(kind, obj, old), *validate(obj, old)]
     if wrong:
@@ -156,6 +160,16 @@ def prepare_update(api: ApiServer, request: Request, old: JSON, tree: Any, *, na
     if not request.subresource:
         request.warnings.extend(kind.warnings(obj))
     return obj
+
+
+def _restrict(request: Request, verb: str, obj: JSON, old: JSON | None) -> None:
+    """What an agent may write to a Node (the NodeRestriction admission plugin)."""
+    resource = request.kind.resource
+    if (resource.group, resource.plural) == ("", "nodes"):
+        attributes = Attributes(
+            verb, "", "", resource.version, "nodes", request.subresource, name=obj["metadata"].get("name") or ""
+        )
+        restrict_node(request.user, attributes, obj, old)
 
 
 def same(new: JSON, old: JSON) -> bool:
