@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -37,19 +38,11 @@ class Netlink:
 
     def prepare(self, gateway: IPv4Address, pods: IPv4Network, mtu: int) -> int:
         """The bridge with the gateway's address, and forwarding on; the MTU for pods. Idempotent."""
-        from pyroute2 import IPRoute
-        from pyroute2.netlink.exceptions import NetlinkError
-
-        try:
-            with IPRoute() as ip:
-                self._refuse_overlap(ip, pods)
-                chosen = mtu or _default_mtu(ip)
-                self._bridge_index = self._make_bridge(ip, gateway, chosen)
-                self._set_address(ip, gateway, pods.prefixlen)
-        except NetlinkError as error:
-            raise NetworkFailure(f"bridge {self._bridge} cannot be set up: {_words(error.code)}") from error
-        except OSError as error:
-            raise NetworkFailure(f"bridge {self._bridge} cannot be set up: {error}") from error
+        with _iproute(f"bridge {self._bridge} cannot be set up") as ip:
+            self._refuse_overlap(ip, pods)
+            chosen = mtu or _default_mtu(ip)
+            self._bridge_index = self._make_bridge(ip, gateway, chosen)
+            self._set_address(ip, gateway, pods.prefixlen)
         _write_sysctl("net/ipv4/ip_forward", "1")
         _write_sysctl(f"net/ipv4/conf/{self._bridge}/route_localnet", "1")
         return chosen
@@ -115,9 +108,7 @@ class Netlink:
 
     def links(self) -> list[plan.HostLink]:
         """Every link of the host that could be ours."""
-        from pyroute2 import IPRoute
-
-        with IPRoute() as ip:
+        with _iproute("the host's links cannot be listed") as ip:
             found = list(ip.get_links())
         names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in found}
         return [
@@ -133,16 +124,19 @@ class Netlink:
         """Put a host end back into the bridge."""
         batch = Batch()
         batch.set_port(name, alias, self._bridge_index)
-        with closing(open_netlink()) as outside:
-            _check(batch.send(outside), f"link {name}")
+        try:
+            with closing(open_netlink()) as outside:
+                _check(batch.send(outside), f"link {name}")
+        except OSError as error:
+            raise NetworkFailure(f"link {name} cannot be put into {self._bridge}: {error}") from error
 
     def remove_all(self) -> None:
         """Remove every pair of ours and the bridge."""
-        with closing(open_netlink()) as outside:
-            for link in self.links():
-                if plan.is_ours(link, self._bridge):
-                    self._delete(outside, link.name)
-            self._delete(outside, self._bridge)
+        found = self.links()
+        for link in found:
+            if plan.is_ours(link, self._bridge):
+                self.detach(link.name)
+        self.detach(self._bridge)
         self._bridge_index = 0
 
     @staticmethod
@@ -196,6 +190,21 @@ class Netlink:
                     f"pod CIDR {pods} contains {network}, which this host reaches through {device or 'another link'}; "
                     "choose another --cluster-cidr for the server, or remove that network"
                 )
+
+
+@contextmanager
+def _iproute(trouble: str) -> Iterator[Any]:
+    """pyroute2's client for what is rare; its failures as NetworkFailure."""
+    from pyroute2 import IPRoute
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        with IPRoute() as ip:
+            yield ip
+    except NetlinkError as error:
+        raise NetworkFailure(f"{trouble}: {_words(error.code)}") from error
+    except OSError as error:
+        raise NetworkFailure(f"{trouble}: {error}") from error
 
 
 def _link_name(ip: Any, index: int | None) -> str:

@@ -12,6 +12,7 @@ import pytest
 from agent.network.base import NetworkFailure, PortMapping
 from agent.network.bridge import BridgeNetwork
 from agent.network.plan import veth_name
+from agent.network.teardown import teardown
 from agent.runtime.base import PodIdentity
 
 POD = PodIdentity("uid-1", "default", "web")
@@ -265,11 +266,13 @@ async def test_publish_works_although_somebody_removed_our_table(network, fake_p
 async def test_teardown_leaves_nothing(network, fake_pod, host_namespace):
     one = fake_pod("one")
     await network.attach(POD, one.sandbox_id, one.pid)
-    await network.teardown()
+    await teardown()
+    await teardown()
     links = host_namespace.run("ip", "link")
     assert "longboat0" not in links
     assert "@if" not in links.replace("up0@if", "")
     assert "longboat" not in host_namespace.run("nft", "list", "ruleset")
+    await network.teardown()
     with pytest.raises(NetworkFailure, match="not set up"):
         await network.attach(POD, one.sandbox_id, one.pid)
 
