@@ -118,7 +118,7 @@ class NodeRegistration:
                     except StatusError as error:
                         logger.info("cannot read the node", extra={"node": self.node_name, "error": error.message})
                     attempt += 1
-                    if attempt == 5:
+                    if attempt == 3:
                         progress(f"waiting for a pod CIDR for node {self.node_name}")
                     await asyncio.sleep(_CIDR_POLL.delay(attempt))
         except TimeoutError as error:

@@ -24,10 +24,10 @@ class Authority(Protocol):
 
 
 class Authorizer:
-    """All authorities together."""
+    """All authorities together; without any, everything is refused."""
 
     def __init__(self, *authorities: Authority) -> None:
-        self._authorities: Sequence[Authority] = (StaticRules(), *authorities)
+        self._authorities: Sequence[Authority] = authorities
 
     def allowed(self, user: User, attributes: Attributes) -> bool:
         return any(authority.allows(user, attributes) for authority in self._authorities)

@@ -218,7 +218,8 @@ class TunnelHub:
             raise
         finally:
             self._awaited.pop(id, None)
-            if not answer.cancel() and stream is None and answer.exception() is None:
+            answer.cancel()
+            if stream is None and not answer.cancelled() and answer.exception() is None:
                 await answer.result().close()  # dialled back in the very moment that it was given up
         OPENED.labels(kind, "opened").inc()
         return stream
@@ -242,6 +243,12 @@ def _has_gone(node: str) -> ServiceUnavailable:
 
 
 def add_routes(app: web.Application, hub: TunnelHub) -> None:
-    """Serve the agents' two paths. Whoever may ask is decided before: only the node itself."""
+    """Serve the agents' two paths, until the application shuts down. Whoever may ask is decided before: only the
+    node itself."""
+
+    async def close(app: web.Application) -> None:
+        await hub.close()
+
+    app.on_shutdown.append(close)
     app.router.add_get("/apis/longboat.dev/v1/nodes/{name}/tunnel", hub.tunnel_handler)
     app.router.add_get("/apis/longboat.dev/v1/nodes/{name}/streams/{stream}", hub.stream_handler)

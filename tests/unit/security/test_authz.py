@@ -7,7 +7,7 @@ import itertools
 import msgspec
 import pytest
 
-from controlplane.apiserver.authz import Authorizer, forbidden
+from controlplane.apiserver.authz import Authorizer, StaticRules, forbidden
 from controlplane.apiserver.identity import ANONYMOUS, CONTROL_PLANE, Attributes, User
 from controlplane.apiserver.node_authz import NodeAuthority, node_name, restrict_node, selected
 from shared.api.core import Pod
@@ -63,7 +63,7 @@ class Pods:
 @pytest.fixture(params=["trees", "structs"])
 def authorizer(request):
     convert = (lambda tree: tree) if request.param == "trees" else (lambda tree: msgspec.convert(tree, Pod))
-    return Authorizer(NodeAuthority(Pods(convert)))
+    return Authorizer(StaticRules(), NodeAuthority(Pods(convert)))
 
 
 def on(verb, what, name="", namespace="", fields=""):
@@ -199,6 +199,11 @@ RESOURCES = [
     "persistentvolumes", "apps/deployments", "apps.x/deployments", "apps.x/deployments/scale", "rbac.x/clusterroles",
     "coordination.k8s.io/leases", CSR, f"{CSR}/approval", f"{CSR}/status", "longboat.dev/nodes",
 ]  # fmt: skip
+
+
+def test_without_authorities_nobody_may_anything():
+    with pytest.raises(Forbidden):
+        Authorizer().authorize(ADMIN, on("list", "pods"))
 
 
 def test_a_walk_over_everything_is_refused_but_for_what_is_listed(authorizer):
