@@ -62,5 +62,5 @@ def _amount(name: str, amount: Any, at: str) -> list[Cause]:
 
 
 def _overcommittable(name: str) -> bool:
-    """Only the standard resources but huge pages may be promised more than once."""
-    return name in _STANDARD or name.rpartition("/")[0] == "kubernetes.io"
+    """Kubernetes' own resources may be promised more than once, huge pages and extended resources not."""
+    return ("/" not in name or "kubernetes.io/" in name) and not name.startswith("hugepages-")
