@@ -19,6 +19,7 @@ from agent.pods.dispatcher import Dispatcher
 from agent.pods.logs import PodLogs
 from agent.pods.probing import NetworkProber
 from agent.pods.status import NodeFacts
+from agent.pods.volumes.memory import unmount_below
 from agent.runtime.base import ContainerInfo, ExecResult, State
 from agent.runtime.hollow import HollowNetwork, HollowRuntime
 from agent.settings import AgentSettings
@@ -177,6 +178,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
         supervisor.stop()
     api.close()
     await store.close()
+    unmount_below(tmp_path / "agent")
 
 
 async def test_a_pod_starts_and_its_status_is_a_kubelets(host: Host) -> None:

@@ -125,13 +125,15 @@ def _count_restart(work: Work, container: Container, previous: ContainerInfo) ->
 async def _spec(work: Work, step: StartContainer, pod: Pod, container: Container) -> ContainerSpec:
     """Everything resolved. Raises StepFailed with CreateContainerConfigError."""
     tools, state = work.tools, work.state
-    meta, sandbox = pod.metadata, state.sandbox
+    sandbox = state.sandbox
     assert sandbox is not None
     hostname = pod_hostname(pod)
-    address = tools.node.host_ip if pod.spec.host_network else state.address
     try:
-        objects = await tools.objects.get(meta.uid, meta.namespace, references(container))
-        variables = environment(pod, container, objects, tools.node, address, hostname)
+        try:
+            variables = await _variables(work, pod, container, None)
+        except ConfigError:
+            # What is missing may have been added since the object was read.
+            variables = await _variables(work, pod, container, 0.0)
         mounts = await tools.volumes.mounts(pod, container)
     except (ConfigError, VolumeFailure) as error:
         raise StepFailed("CreateContainerConfigError", str(error)) from error
@@ -161,6 +163,14 @@ async def _spec(work: Work, step: StartContainer, pod: Pod, container: Container
         tty=container.tty,
         stdin=container.stdin,
     )
+
+
+async def _variables(work: Work, pod: Pod, container: Container, max_age: float | None) -> dict[str, str]:
+    """The container's environment. Raises ConfigError, StatusError."""
+    tools, meta = work.tools, pod.metadata
+    address = tools.node.host_ip if pod.spec.host_network else work.state.address
+    objects = await tools.objects.get(meta.uid, meta.namespace, references(container), max_age=max_age)
+    return environment(pod, container, objects, tools.node, address, pod_hostname(pod))
 
 
 async def stop_containers(work: Work, step: StopContainers, pod: Pod) -> None:
