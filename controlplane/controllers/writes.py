@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from shared import codec
 from shared.api.errors import AlreadyExists, NotFound, StatusError
 from shared.api.kinds import Resource
-from shared.api.meta import JSON
+from shared.api.meta import JSON, Struct
 from shared.client.base import Client, PatchType
 
 PARALLEL = 64
@@ -59,30 +62,37 @@ class Delete:
 Write = Create | Patch | Delete
 
 
-async def apply(client: Client, writes: Iterable[Write], *, parallel: int = PARALLEL) -> Sequence[JSON | None]:
-    """Send all of ``writes``, at most ``parallel`` at a time; the answers in their order.
+def tree_of(made: Struct) -> JSON:
+    """The JSON tree of a struct that was made here, whole; never of one that was read, which lacks fields."""
+    tree: JSON = codec.decode(msgspec.json.encode(made))
+    return tree
 
-    The answer is None for a deletion and for a write whose object is gone or was there before. All are tried;
-    then the first error, if any, is raised: a StatusError, or whatever the client raised.
+
+async def apply(
+    client: Client,
+    writes: Iterable[Write],
+    *,
+    wrote: Callable[[JSON], None] | None = None,
+    parallel: int = PARALLEL,
+) -> None:
+    """Send all of ``writes``, at most ``parallel`` at a time; ``wrote`` is told each answer as it comes.
+
+    There is no answer to a deletion, nor to a write whose object is gone or was there before. All are tried; then
+    the first error, if any, is raised: a StatusError, or whatever the client raised.
     """
     gate = asyncio.Semaphore(parallel)
 
-    async def one(write: Write) -> JSON | None:
+    async def one(write: Write) -> None:
         async with gate:
-            return await send(client, write)
+            answer = await send(client, write)
+        if wrote is not None and answer is not None:
+            wrote(answer)
 
     results = await asyncio.gather(*(one(write) for write in writes), return_exceptions=True)
-    answers: list[JSON | None] = []
-    errors: list[BaseException] = []
-    for result in results:
-        if isinstance(result, BaseException):
-            errors.append(result)
-        else:
-            answers.append(result)
+    errors = [result for result in results if result is not None]
     if errors:
         # A bug before a refusal: it must not hide behind a Conflict, which is retried quietly.
         raise next((error for error in errors if not isinstance(error, StatusError)), errors[0])
-    return answers
 
 
 async def send(client: Client, write: Write) -> JSON | None:
