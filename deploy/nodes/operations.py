@@ -154,13 +154,15 @@ async def _upload(run: _Run, host: Remote, step: Upload) -> str:
     await host.run("ln", "-sfn", release, f"{onhost.ROOT}/current.new")
     # Renamed over: at every moment there is a whole release behind the name.
     await host.run("mv", "-T", f"{onhost.ROOT}/current.new", f"{onhost.ROOT}/current")
+    others = ["-mindepth", "1", "-maxdepth", "1", "!", "-name", step.digest]
+    await host.run("find", f"{onhost.ROOT}/releases", *others, "-exec", "rm", "-rf", "{}", "+")
     return f"agent {step.digest} installed"
 
 
 async def _start(run: _Run, host: Remote, step: Start) -> str:
     await host.write(str(onhost.TOKEN_FILE), run.token.encode())
     arguments = ["start", "--server", run.connection.access.server, "--node", step.node]
-    if not await _is_ready(run, step.node):
+    if step.anew or not await _is_ready(run, step.node):
         arguments.append("--restart")
     return "agent started" if await _onhost(host, *arguments) else "agent runs"
 

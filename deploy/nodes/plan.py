@@ -23,6 +23,8 @@ class Start:
 
     node: str
     systemd: bool
+    anew: bool = False
+    """Also when it runs already: there is another release for it."""
 
     def __str__(self) -> str:
         kind = "a systemd unit" if self.systemd else "a supervised process"
@@ -59,7 +61,7 @@ Operation = Upload | Start | WaitReady | Uninstall | DeleteNode
 def add(facts: Facts, digest: str) -> tuple[Operation, ...]:
     """What makes the host a Ready node; uploading only what is not there."""
     upload = () if facts.release == digest else (Upload(digest),)
-    return (*upload, Start(facts.hostname, facts.systemd), WaitReady(facts.hostname))
+    return (*upload, Start(facts.hostname, facts.systemd, anew=bool(upload)), WaitReady(facts.hostname))
 
 
 def remove(facts: Facts) -> tuple[Operation, ...]:

@@ -47,7 +47,9 @@ class Remote:
     async def _run(self, words: Sequence[str], data: bytes, *, check: bool) -> str:
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT):
-                done = await self._connection.run(shlex.join(words), input=data, encoding=None)
+                # without input, the end of it at once: asyncssh would leave stdin open, and who reads it would hang
+                given = {"input": data} if data else {"stdin": asyncssh.DEVNULL}
+                done = await self._connection.run(shlex.join(words), encoding=None, **given)
         except TimeoutError:
             raise NodeError(f"{words[0]}: no end after {COMMAND_TIMEOUT:.0f} s") from None
         except (asyncssh.Error, OSError) as error:

@@ -86,7 +86,9 @@ def test_a_user_with_sudo_will_do():
 def test_plans():
     fresh, current = found(), found(release="abc")
     start, wait = plan.Start("host1", True), plan.WaitReady("host1")
-    assert plan.add(fresh, "abc") == (plan.Upload("abc"), start, wait)
+    anew = plan.Start("host1", True, anew=True)
+    assert plan.add(fresh, "abc") == (plan.Upload("abc"), anew, wait)
+    assert plan.add(current, "def") == (plan.Upload("def"), anew, wait), "an agent that runs gets the new release"
     assert plan.add(current, "abc") == (start, wait)
     assert plan.remove(fresh) == (plan.DeleteNode("host1"),)
     assert plan.remove(current) == (plan.Uninstall(), plan.DeleteNode("host1"))
