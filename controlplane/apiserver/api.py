@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from controlplane.apiserver.cache import WatchCache
 from controlplane.apiserver.encoding import storage_key
@@ -54,9 +55,10 @@ class ApiServer:
         self.store = store
         self.kinds = tuple(kinds)
         self.clock = clock or SystemClock()
-        self.rng = rng or random.SystemRandom()
+        self.rng = rng or random.Random()  # noqa: S311 - names and uids are no secrets
         self.toleration_seconds = toleration_seconds
         self.cache = WatchCache(store, self.kinds, history=history)
+        self._now = datetime.min.replace(tzinfo=UTC), ""
         self.health = Health()
         self.health.add("watch-cache", lambda: None if self.cache.ready else "the watch cache is not in step yet")
         self._by_path = {(k.resource.group, k.resource.version, k.resource.plural): k for k in self.kinds}
@@ -124,7 +126,10 @@ class ApiServer:
 
     def now(self) -> str:
         """The time as metav1.Time is written."""
-        return timestamp(self.clock.now())
+        now = self.clock.now().replace(microsecond=0)
+        if now != self._now[0]:
+            self._now = now, timestamp(now)
+        return self._now[1]
 
     def new_uid(self) -> str:
         return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))

@@ -128,8 +128,11 @@ class Watch:
 
     # --- the reader's side
 
-    async def next(self, timeout: float, limit: int = 500) -> list[Selected] | None:
-        """Up to ``limit`` events, none when ``timeout`` seconds brought none, None at the end."""
+    async def next(self, timeout: float, limit: int = 500, not_before: float = 0.0) -> list[Selected] | None:
+        """Up to ``limit`` events, none when ``timeout`` seconds brought none, None at the end.
+
+        Events that are there before the loop's time ``not_before`` wait until then for more to join them.
+        """
         queue = self._queue
         if not queue and not self._ended:
             loop = asyncio.get_running_loop()
@@ -140,6 +143,10 @@ class Watch:
             finally:
                 timer.cancel()
                 self._waiter = None
+        if queue and len(queue) < limit and not self._ended:
+            early = not_before - asyncio.get_running_loop().time()
+            if early > 0:
+                await asyncio.sleep(early)
         if not queue:
             return None if self._ended else []
         if len(queue) <= limit:

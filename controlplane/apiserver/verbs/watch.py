@@ -45,18 +45,23 @@ class WatchStream:
         self._watch, self._seconds = watch, seconds
         self._bookmarks, self._initial_bookmark = bookmarks, initial_bookmark
 
-    async def batches(self) -> AsyncGenerator[Batch, None]:
-        """Batches until the timeout, the server's end, or ``close``. An empty one now and then says: still here."""
+    async def batches(self, gather: float = 0.0) -> AsyncGenerator[Batch, None]:
+        """Batches until the timeout, the server's end, or ``close``. An empty one now and then says: still here.
+
+        After a batch, ``gather`` seconds pass before the next, so that many small ones become one.
+        """
         loop, watch = asyncio.get_running_loop(), self._watch
         deadline = loop.time() + self._seconds
         bookmark_at = loop.time() + BOOKMARK_SECONDS
         awaiting_initial = self._initial_bookmark
+        not_before = 0.0
         while True:
             if awaiting_initial and (revision := watch.revision):
                 awaiting_initial = False
                 yield Batch([], revision, initial_end=True)
             now = loop.time()
-            events = await watch.next(max(0.0, min(deadline - now, bookmark_at - now, LOOK_SECONDS)))
+            wait = max(0.0, min(deadline - now, bookmark_at - now, LOOK_SECONDS))
+            events = await watch.next(wait, not_before=not_before)
             if events is None:
                 return
             now = loop.time()
@@ -67,6 +72,8 @@ class WatchStream:
             elif now >= bookmark_at:
                 bookmark_at = now + BOOKMARK_SECONDS
             yield Batch(events, bookmark)
+            if gather:
+                not_before = loop.time() + gather
             if now >= deadline and not (awaiting_initial and events):
                 return
 
