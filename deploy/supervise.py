@@ -90,8 +90,8 @@ def supervise(command: Sequence[str], pid_file: Path, log_file: Path) -> int:
         if stopping:
             break
         delay = FIRST_DELAY if time.monotonic() - began > STEADY else min(LONGEST_DELAY, delay * 2)
-        with log_file.open("a") as log:
-            print(f"supervise: {command[0]} ended with {code}; again in {delay:.1f} s", file=log)
+        with log_file.open("a") as words:
+            print(f"supervise: {command[0]} ended with {code}; again in {delay:.1f} s", file=words)
         deadline = time.monotonic() + delay
         while not stopping and time.monotonic() < deadline:
             signal.sigtimedwait([], min(0.2, delay))

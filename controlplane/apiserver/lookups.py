@@ -6,7 +6,7 @@ Reads only; every answer is of this moment, on the event loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.resource_cache import ResourceCache
@@ -44,7 +44,7 @@ class Lookups:
         return None if entry is None else cast(Secret, entry.object)
 
 
-def _cache(api: ApiServer, resource: Resource[object]) -> ResourceCache:  # type: ignore[type-var]
+def _cache(api: ApiServer, resource: Resource[Any]) -> ResourceCache:
     found = api.cache.find(resource.group, resource.plural)
     if found is None:
         raise LookupError(f"{resource.group_resource} is not served")

@@ -85,9 +85,9 @@ def test_create_replace_edit(cluster):
     assert "AlreadyExists" in again.stderr
     cluster.kubectl("replace", "-f", "-", text=json.dumps(CONFIG | {"data": {"z": "1"}}))
     assert cluster.get("configmap", "c")["data"] == {"z": "1"}
-    environ = {"KUBE_EDITOR": "sed -i s/z:/y:/"}
+    environ = {"KUBE_EDITOR": "sed -i s/z:/w:/"}
     cluster.kubectl("edit", "configmap", "c", environ=environ)
-    assert cluster.get("configmap", "c")["data"] == {"y": "1"}
+    assert cluster.get("configmap", "c")["data"] == {"w": "1"}
 
 
 def test_outputs_and_selectors(cluster):
