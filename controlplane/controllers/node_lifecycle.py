@@ -44,9 +44,13 @@ _OURS = frozenset(
 @dataclass(frozen=True, slots=True)
 class NodeLifecycleSettings:
     """``grace``: seconds that a node may have no lease before it counts as lost, from its creation or from when
-    this controller first saw it; a lease that ends is no such case, it means lost at once."""
+    this controller first saw it; a lease that ends is no such case, it means lost at once. ``not_ready``: seconds
+    that a living agent may say that it is not ready before pods are evicted: it is starting, or its engine is, and
+    the containers run. Pods tolerate a lost node for no time at all by default, unlike Kubernetes' five minutes, so
+    this cannot be left to their tolerations."""
 
     grace: float = 40.0
+    not_ready: float = 60.0
     disruption: DisruptionSettings = DisruptionSettings()
 
 
@@ -65,14 +69,12 @@ class View:
     health: Health
     pods: tuple[Pod, ...]
     zone: ZoneView
-    became_unready: bool = False
-    """The agent reported Ready False after True: its pods are marked once, and later reports of theirs hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``taints``: the whole list to write, None to leave it. ``conditions``: those to change. ``unready``: pods
-    whose Ready condition becomes False. ``slow``: this eviction uses the zone's slow rate. ``again``: seconds."""
+    whose Ready condition becomes False (those of a lost node: a living agent reports its own). ``slow``: this eviction uses the zone's slow rate. ``again``: seconds."""
 
     taints: tuple[Taint, ...] | None = None
     conditions: tuple[Condition, ...] = ()
@@ -81,13 +83,15 @@ class Plan:
     again: float | None = None
 
 
-def decide(view: View, now: datetime, monotonic: float, settings: DisruptionSettings = DisruptionSettings()) -> Plan:
+def decide(
+    view: View, now: datetime, monotonic: float, settings: NodeLifecycleSettings = NodeLifecycleSettings()
+) -> Plan:
     """What the node needs."""
     lost = view.health is Health.LOST
     changed = _unknown(view.node, now) if lost else ()
     after = (*changed, *(c for c in view.node.status.conditions if c.type not in {new.type for new in changed}))
     taints, slow, again = _taints(view, after, now, monotonic, settings)
-    unready = tuple(pod for pod in view.pods if pods.is_ready(pod)) if lost or view.became_unready else ()
+    unready = tuple(pod for pod in view.pods if pods.is_ready(pod)) if lost else ()
     same = _identities(taints) == _identities(view.node.spec.taints)
     return Plan(None if same else taints, changed, unready, slow, again)
 
@@ -118,7 +122,7 @@ def _unknown(node: Node, now: datetime) -> tuple[Condition, ...]:
 
 
 def _taints(
-    view: View, after: Sequence[Condition], now: datetime, monotonic: float, settings: DisruptionSettings
+    view: View, after: Sequence[Condition], now: datetime, monotonic: float, settings: NodeLifecycleSettings
 ) -> tuple[tuple[Taint, ...], bool, float | None]:
     """The node's taints as they should be, whether the slow rate is used, and when to look again."""
     wanted: set[tuple[str, str]] = set()
@@ -140,8 +144,11 @@ def _taints(
         if evicting and not view.zone.everything_down:
             wanted.add((key, "NoExecute"))
         elif not evicting:
-            again = eviction_delay(view.zone, settings, monotonic)
-            if again == 0:
+            again = eviction_delay(view.zone, settings.disruption, monotonic)
+            if again is not None and ready.status == "False" and ready.last_transition_time is not None:
+                since = (now - ready.last_transition_time).total_seconds()
+                again = max(again, settings.not_ready - since)
+            if again is not None and again <= 0:
                 again = None
                 wanted.add((key, "NoExecute"))
                 slow = view.zone.state.value == "PartialDisruption"
@@ -175,7 +182,6 @@ class NodeLifecycleController:
         """When (monotonic seconds) a node was first seen without a lease that it never had."""
         self._lost: set[str] = set()
         """Nodes whose lease ended, or did not come in time."""
-        self._became_unready: set[str] = set()
         self._affected: set[Key] = set()
         """Nodes to sync because a sync found another one lost; with the next event, which that sync's write makes."""
 
@@ -191,15 +197,9 @@ class NodeLifecycleController:
         if new is None:
             self._without.pop(name, None)
             self._lost.discard(name)
-            self._became_unready.discard(name)
             return [("", name), *(("", other) for other in self._zones.remove(name, self._clock.monotonic()))]
-        if old is not None:
-            if _decisive(old) == _decisive(new):
-                return ()
-            if _says_ready(new):
-                self._became_unready.discard(name)
-            elif _says_ready(old):
-                self._became_unready.add(name)
+        if old is not None and _decisive(old) == _decisive(new):
+            return ()
         affected, self._affected = self._affected, set()
         return [("", name), *self._count(new), *affected]
 
@@ -244,13 +244,11 @@ class NodeLifecycleController:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         health, grace_left = self._health(node, now, monotonic)
         zone = zone_of(node)
-        bound = tuple(self._pods.by_index(NODE, name))
-        view = View(node, health, bound, self._zones.view(zone), name in self._became_unready)
-        plan = decide(view, now, monotonic, self._settings.disruption)
+        view = View(node, health, tuple(self._pods.by_index(NODE, name)), self._zones.view(zone))
+        plan = decide(view, now, monotonic, self._settings)
         if plan.slow:
             self._zones.evicted_slowly(zone, monotonic)
         await self._apply(node, plan)
-        self._became_unready.discard(name)
         return min((seconds for seconds in (grace_left, plan.again) if seconds is not None), default=None)
 
     def _health(self, node: Node, now: datetime, monotonic: float) -> tuple[Health, float | None]:

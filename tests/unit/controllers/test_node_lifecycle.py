@@ -24,14 +24,14 @@ def lost_taints(key: str = "unreachable", when: datetime = NOW) -> tuple[Taint, 
     return taint(key, "NoExecute", when), taint(key, "NoSchedule", when)
 
 
-def node(ready: str | None, *taints: Taint, unschedulable: bool = False, **more: str) -> Node:
+def node(ready: str | None, *taints: Taint, unschedulable: bool = False, since: datetime = BEFORE, **more: str) -> Node:
     statuses = {**({"Ready": ready} if ready else {}), **more}
     return Node(
         metadata=ObjectMeta(name="n", creation_timestamp=BEFORE),
         spec=NodeSpec(taints=taints, unschedulable=unschedulable),
         status=NodeStatus(
             conditions=tuple(
-                Condition(type=t, status=s, last_heartbeat_time=BEFORE, last_transition_time=BEFORE)
+                Condition(type=t, status=s, last_heartbeat_time=BEFORE, last_transition_time=since)
                 for t, s in statuses.items()
             )
         ),
@@ -94,9 +94,9 @@ def test_a_node_that_waits_for_its_first_lease_is_taken_at_its_word():
     assert plan(node("True"), Health.WAITING) == Plan()
 
 
-def test_pods_are_marked_once_when_the_agent_says_not_ready_and_may_report_ready_again():
-    assert plan(node("False"), pods=[pod("a")], became_unready=True).unready == (pod("a"),)
-    assert plan(node("False"), pods=[pod("a")]).unready == ()
+def test_a_living_agent_that_is_not_ready_keeps_its_pods_for_a_while():
+    given = node("False", since=NOW - timedelta(seconds=20))
+    assert plan(given, pods=[pod("a")]) == Plan((taint("not-ready"),), again=40.0)
 
 
 LOST = node("Unknown", *lost_taints(), **dict.fromkeys(REPORTED[1:], "Unknown"))
