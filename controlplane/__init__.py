@@ -1,0 +1,1 @@
+"""The control plane: store, API server, controllers, scheduler. One process, `server.py`."""
