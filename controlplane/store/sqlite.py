@@ -89,6 +89,11 @@ class SqliteStore:
         writer.start()
         return store
 
+    @property
+    def failure(self) -> str:
+        """Why the store accepts no more writes until the process is restarted; empty while all is well."""
+        return self._writer.failure
+
     # --- reading
 
     async def get(self, key: str, revision: int = 0) -> KeyValue | None:

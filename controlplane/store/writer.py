@@ -108,7 +108,8 @@ class Writer:
         self._compactions: list[asyncio.Future[Any]] = []
         self._shrinking = False
         self._idle_blocked = False
-        self._broken = ""
+        self.failure = ""
+        """Why nothing is written any more; set once, by the thread."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
 
     def start(self) -> None:
@@ -153,7 +154,7 @@ class Writer:
         """What is waiting now; if that is nothing, wait for it unless there is tidying to do meanwhile."""
         batch = []
         try:
-            idle_work = (self._sweep.pending or self._shrinking) and not self._idle_blocked and not self._broken
+            idle_work = (self._sweep.pending or self._shrinking) and not self._idle_blocked and not self.failure
             batch.append(self._queue.get(block=not idle_work))
             while len(batch) < MAX_GROUP and not isinstance(batch[-1][0], Stop):
                 batch.append(self._queue.get_nowait())
@@ -162,7 +163,7 @@ class Writer:
         return batch
 
     def _serve(self, batch: list[tuple[Request, asyncio.Future[Any]]]) -> None:
-        if self._broken:
+        if self.failure:
             self._refuse(batch)
             return
         self._idle_blocked = False
@@ -322,10 +323,10 @@ class Writer:
 
     def _break(self, message: str) -> None:
         logger.critical("the store accepts no more writes", extra={"cause": message})
-        self._broken = message
+        self.failure = message
 
     def _refuse(self, batch: Sequence[tuple[Request, asyncio.Future[Any]]]) -> None:
-        self._send((), [(future, None, StoreUnavailable(self._broken)) for _, future in batch])
+        self._send((), [(future, None, StoreUnavailable(self.failure)) for _, future in batch])
 
     def _send(self, changes: Sequence[Change], answers: Sequence[Answer]) -> None:
         if not changes and not answers:

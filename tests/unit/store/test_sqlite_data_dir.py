@@ -9,7 +9,7 @@ from contextlib import aclosing, closing
 
 import pytest
 
-from controlplane.store.base import DataDirError, Delete, Put, StoreError, StoreFull
+from controlplane.store.base import DataDirError, Delete, Put, StoreError, StoreFull, StoreUnavailable
 from controlplane.store.sqlite import SqliteStore
 
 
@@ -101,6 +101,22 @@ async def test_a_refused_put_leaves_the_others_of_its_group_alone(tmp_path):
     )
     assert [isinstance(outcome, StoreFull) for outcome in outcomes] == [n == 3 for n in range(8)]
     assert (await store.range("/")).count == 7
+    await store.close()
+
+
+async def test_after_a_failed_write_nothing_more_is_accepted_and_reads_go_on(tmp_path):
+    store = await SqliteStore.open(tmp_path)
+    await store.txn([], [Put("/a", b"1")])
+    assert store.failure == ""
+    with closing(sqlite3.connect(tmp_path / "store" / "store.db")) as vandal:
+        vandal.execute("DROP TABLE counter")
+        vandal.execute("DROP TABLE lease")
+    with pytest.raises(StoreUnavailable, match="no such table"):
+        await store.lease_grant(1.0)
+    with pytest.raises(StoreUnavailable):
+        await store.txn([], [Put("/a", b"2")])
+    assert "no such table" in store.failure
+    assert (await store.get("/a")).value == b"1"
     await store.close()
 
 
