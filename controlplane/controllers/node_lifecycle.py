@@ -15,7 +15,7 @@ from enum import Enum
 
 from controlplane.controllers import conditions, pods
 from controlplane.controllers.base import Context, Key, Watch
-from controlplane.controllers.taint_eviction import NODE, by_node
+from controlplane.controllers.taint_eviction import NODE, by_node, tolerated_seconds
 from controlplane.controllers.writes import Patch, apply, send
 from controlplane.controllers.zones import EXCLUDED, DisruptionSettings, Zones, ZoneView, eviction_delay, zone_of
 from shared.api.apps import Lease
@@ -74,7 +74,8 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``taints``: the whole list to write, None to leave it. ``conditions``: those to change. ``unready``: pods
-    whose Ready condition becomes False (those of a lost node: a living agent reports its own). ``slow``: this eviction uses the zone's slow rate. ``again``: seconds."""
+    whose Ready condition becomes False (those of a lost node: a living agent reports its own). ``slow``: this
+    eviction uses the zone's slow rate. ``again``: seconds."""
 
     taints: tuple[Taint, ...] | None = None
     conditions: tuple[Condition, ...] = ()
@@ -91,9 +92,16 @@ def decide(
     changed = _unknown(view.node, now) if lost else ()
     after = (*changed, *(c for c in view.node.status.conditions if c.type not in {new.type for new in changed}))
     taints, slow, again = _taints(view, after, now, monotonic, settings)
-    unready = tuple(pod for pod in view.pods if pods.is_ready(pod)) if lost else ()
+    evicting = tuple(taint for taint in taints if taint.effect == "NoExecute")
+    unready = tuple(pod for pod in view.pods if pods.is_ready(pod) and not _goes(pod, evicting)) if lost else ()
     same = _identities(taints) == _identities(view.node.spec.taints)
     return Plan(None if same else taints, changed, unready, slow, again)
+
+
+def _goes(pod: Pod, evicting: Sequence[Taint]) -> bool:
+    """Whether the pod is about to be deleted: that comes first, not behind a write to the same pod, and takes it off
+    endpoints too. Once it is being deleted it is marked like the others."""
+    return pod.metadata.deletion_timestamp is None and tolerated_seconds(pod, evicting) == 0
 
 
 def _unknown(node: Node, now: datetime) -> tuple[Condition, ...]:

@@ -139,15 +139,12 @@ def _pack(group: Group, slices: Sequence[EndpointSlice], wanted: Mapping[str, En
     # First where a write happens anyway, the fullest first.
     for content in sorted((c for c in contents if c.changed and c.endpoints), key=lambda c: -len(c.endpoints)):
         _fill(content, left, limit)
-    if left:
-        # Then, if all of it fits, in the fullest other slice, which costs one write like a new one.
-        fitting = [c for c in contents if len(c.endpoints) + len(left) <= limit]
-        if fitting:
-            _fill(max(fitting, key=lambda c: len(c.endpoints)), left, limit)
     while left:
-        content = _Content(None, group, [])
-        _fill(content, left, limit)
-        contents.append(content)
+        # Then, if all the rest fits, in the fullest other slice, which costs one write like a new one.
+        fitting = [c for c in contents if len(c.endpoints) + len(left) <= limit]
+        if not fitting:
+            contents.append(_Content(None, group, []))
+        _fill(max(fitting, key=lambda c: len(c.endpoints)) if fitting else contents[-1], left, limit)
     return [content for content in contents if content.endpoints]
 
 

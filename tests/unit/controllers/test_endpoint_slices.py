@@ -200,6 +200,13 @@ def test_one_more_pod_is_one_write_and_leaves_full_slices_alone():
     assert world.sizes() == [51, 100, 100]
 
 
+def test_the_rest_of_many_new_pods_goes_where_there_is_room():
+    world = World()
+    world.settle(service(), many(43))
+    assert world.settle(service(), many(150)) == 2
+    assert world.sizes() == [50, 100]
+
+
 def test_a_pod_that_went_makes_room_for_the_next_in_one_write():
     world = World()
     world.settle(service(), many(200))

@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.controllers.node_lifecycle import Health, Plan, View, decide
 from controlplane.controllers.zones import ZoneState, ZoneView
-from shared.api.core import Node, NodeSpec, NodeStatus, Pod, PodStatus, Taint
+from shared.api.core import Node, NodeSpec, NodeStatus, Pod, PodSpec, PodStatus, Taint, Toleration
 from shared.api.meta import Condition, ObjectMeta
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -38,9 +38,11 @@ def node(ready: str | None, *taints: Taint, unschedulable: bool = False, since: 
     )
 
 
-def pod(name: str, ready: str = "True") -> Pod:
+def pod(name: str, ready: str = "True", *, stays: bool = True, going: bool = False) -> Pod:
+    toleration = Toleration(operator="Exists")
     return Pod(
-        metadata=ObjectMeta(name=name, namespace="ns", uid=name),
+        metadata=ObjectMeta(name=name, namespace="ns", uid=name, deletion_timestamp=NOW if going else None),
+        spec=PodSpec(tolerations=(toleration,) if stays else ()),
         status=PodStatus(conditions=(Condition(type="Ready", status=ready),)),
     )
 
@@ -72,9 +74,10 @@ def test_taints_of_a_node_that_is_alive(given, taints):
 
 def test_a_node_whose_lease_ended_becomes_unknown_and_unreachable_and_its_pods_unready():
     given = node("True", MemoryPressure="False")
-    got = plan(given, Health.LOST, pods=[pod("a"), pod("b", "False")])
+    pods = [pod("a"), pod("b", "False"), pod("evicted", stays=False), pod("going", stays=False, going=True)]
+    got = plan(given, Health.LOST, pods=pods)
     assert got.taints == lost_taints()
-    assert got.unready == (pod("a"),)
+    assert [p.metadata.name for p in got.unready] == ["a", "going"]
     assert [(c.type, c.status, c.reason) for c in got.conditions] == [
         ("Ready", "Unknown", "NodeStatusUnknown"),
         ("MemoryPressure", "Unknown", "NodeStatusUnknown"),
