@@ -54,6 +54,8 @@ CIDR_TIMEOUT = 120.0
 HOUSEKEEPING = 60.0
 """Seconds between looks for what a killed agent or a repaired firewall left behind."""
 _PATIENCE = Backoff(0.5, 10.0)
+_WATCH_AGAIN = Backoff(0.2, 2.0)
+"""Short: after an outage the pods that moved away must go from this host at once."""
 
 
 class AgentError(Exception):
@@ -134,7 +136,8 @@ class _Agent:
         cache = Cache(PODS)
         dispatcher.start(cache)
         selector = f"spec.nodeName={self._node_name}"
-        service("pod watch", Reflector(self._client, PODS, cache, field_selector=selector, rng=self._rng).run())
+        reflector = Reflector(self._client, PODS, cache, field_selector=selector, backoff=_WATCH_AGAIN, rng=self._rng)
+        service("pod watch", reflector.run())
         logs = PodLogs(self._runtime, lambda: dispatcher.states)
         tunnel = Tunnel(self._client, self._node_name, logs, self._supervisor, clock=self._clock, rng=self._rng)
         service("tunnel", tunnel.run())
@@ -215,9 +218,14 @@ class _Agent:
 
 
 def _token(settings: AgentSettings) -> str:
-    """The join token, from the file where one is given. Raises JoinError."""
+    """The join token, from the file where one is given. Raises JoinError.
+
+    A file that has gone is no matter once the agent has joined: the token was for that.
+    """
     if settings.token or settings.token_file is None:
         return settings.token
+    if not settings.token_file.exists() and (settings.data_dir / "agent.json").exists():
+        return ""
     try:
         return settings.token_file.read_text().strip()
     except OSError as error:

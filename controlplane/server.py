@@ -80,7 +80,14 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         names = {advertised_host, host} - {"0.0.0.0", "::"}  # noqa: S104 - those that are no address
         certificates = ensure_cluster_pki(settings.data_dir, names, clock)
         ensure_admin_kubeconfig(settings.data_dir / ADMIN_KUBECONFIG, certificates, f"https://{advertise}", clock)
-        api = ApiServer(store, KINDS, clock=clock, history=settings.history_revisions)
+        api = ApiServer(
+            store,
+            KINDS,
+            clock=clock,
+            history=settings.history_revisions,
+            toleration_seconds=settings.unreachable_toleration,
+        )
+        api.health.add("store", lambda: store.failure or None)
         supervisor = await stack.enter_async_context(Supervisor())
         supervisor.service("watch cache", api.run())
         async with asyncio.timeout(START_TIMEOUT):
@@ -92,8 +99,13 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, listener, ssl_context=context, backlog=1024).start()
-        renew = lambda: ensure_cluster_pki(settings.data_dir, names, clock)  # noqa: E731
-        supervisor.service("server certificate", _keep_certificate(renew, context))
+
+        def renew() -> ClusterPki:
+            found = ensure_cluster_pki(settings.data_dir, names, clock)
+            ensure_admin_kubeconfig(settings.data_dir / ADMIN_KUBECONFIG, found, f"https://{advertise}", clock)
+            return found
+
+        supervisor.service("certificates", _keep_certificates(renew, context))
         # What is loaded by now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -161,8 +173,8 @@ def _own_address() -> str:
             return "127.0.0.1"
 
 
-async def _keep_certificate(renew: Callable[[], ClusterPki], context: ssl.SSLContext) -> None:
-    """Make the server certificate again before it ends; new connections show the new one."""
+async def _keep_certificates(renew: Callable[[], ClusterPki], context: ssl.SSLContext) -> None:
+    """Make the server's and the administrator's certificates again before they end; new connections show the new."""
     while True:
         await asyncio.sleep(CERTIFICATE_CHECK)
         found = await asyncio.to_thread(renew)

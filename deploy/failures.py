@@ -28,6 +28,7 @@ def explain(error: BaseException) -> str | None:
 _EXPECTED = (
     ("agent.agent", "AgentError"),
     ("agent.join", "JoinError"),
+    ("agent.node", "NodeError"),
     ("agent.network.base", "NetworkFailure"),
     ("agent.runtime.base", "RuntimeFailure"),
     ("controlplane.store.base", "StoreError"),

@@ -23,7 +23,6 @@ from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.app import build_app
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.authz import Authorizer, StaticRules
-from controlplane.apiserver.bootstrap import ensure_namespaces
 from controlplane.apiserver.heartbeats import HeartbeatSettings, NodeHeartbeats
 from controlplane.apiserver.heartbeats import add_routes as add_heartbeat_routes
 from controlplane.apiserver.kinds.table import KINDS
@@ -34,6 +33,7 @@ from controlplane.apiserver.streams.hub import TunnelHub
 from controlplane.apiserver.streams.hub import add_routes as add_tunnel_routes
 from controlplane.apiserver.streams.logs import LogHandler
 from controlplane.apiserver.streams.logs import add_routes as add_log_routes
+from controlplane.controllers import system_namespaces
 from controlplane.store.sqlite import SqliteStore
 from shared import join, pki
 from shared.api.errors import (
@@ -111,7 +111,7 @@ async def running(directory, **hub_options):
     async with Supervisor() as supervisor:
         supervisor.service("watch cache", api.run())
         await api.ready()
-        await ensure_namespaces(api)
+        await system_namespaces.ensure(LocalClient(api))
         pods = api.cache.find("", "pods")
 
         def pods_of_node(node):
