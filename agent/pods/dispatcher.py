@@ -17,6 +17,7 @@ from agent.network.base import PodNetwork
 from agent.pods import engine_watch
 from agent.pods.checkpoint import Checkpoints, same_checkpoint
 from agent.pods.events import PodEvents
+from agent.pods.gate import StartGate
 from agent.pods.objects import ObjectCache
 from agent.pods.pool import WarmPool, WarmSandbox
 from agent.pods.probes import ProbeKind, Probes, Verdict
@@ -92,7 +93,7 @@ class Dispatcher:
             probes=Probes(prober, clock, supervisor, self._verdict, self._probe_failed),
             events=PodEvents(client, clock, node.name, rng),
             reports=StatusReports(client, supervisor),
-            starts=asyncio.Semaphore(settings.parallel_starts),
+            starts=StartGate(settings.parallel_starts),
             wake=self.wake,
             refill=self._warming.poke,
         )
@@ -135,6 +136,7 @@ class Dispatcher:
                 warm = WarmSandbox(sandbox, addresses.get(sandbox.id, ""))
                 if sandbox.running and warm.address:
                     tools.pool.put(warm)
+                    tools.pool.arrived(now.monotonic)  # as many were wanted lately: keep them for a while
                 else:
                     await discard(tools, warm)
         logger.info(

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from agent import metrics
 from agent.network.base import NetworkFailure
+from agent.pods.gate import Urgency
 from agent.pods.pool import WarmSandbox
 from agent.pods.steps.base import Tools
 from agent.pods.steps.sandbox import discard
@@ -52,7 +53,7 @@ class Warming:
     async def _settle(self, tools: Tools) -> None:
         while tools.pool.missing(tools.clock.monotonic()) > 0:
             await _within(self._idle(), PATIENCE)
-            async with tools.starts:
+            async with tools.starts.slot(Urgency.WARM):
                 tools.pool.put(await make(tools))
         while (surplus := tools.pool.surplus(tools.clock.monotonic())) is not None:
             await discard(tools, surplus)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.network.base import PodNetwork
 from agent.pods.checkpoint import Checkpoints
 from agent.pods.events import PodEvents
+from agent.pods.gate import StartGate
 from agent.pods.objects import ObjectCache
 from agent.pods.observed import Moment
 from agent.pods.pool import WarmPool
@@ -50,8 +50,7 @@ class Tools:
     probes: Probes
     events: PodEvents
     reports: StatusReports
-    starts: asyncio.Semaphore
-    """Bounds what is made side by side: more gains nothing and slows everything else."""
+    starts: StartGate
     wake: Callable[[str], None]
     """Have the worker of a pod (by uid) look again."""
     refill: Callable[[], None]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from agent import metrics
 from agent.pods.decide import pod_hostname
 from agent.pods.env import ConfigError, command_line, environment, references
+from agent.pods.gate import Urgency
 from agent.pods.observed import spec_hash
 from agent.pods.plan import StartContainer, StopContainers
 from agent.pods.resources import cpu_quota, cpu_shares, memory_bytes, oom_score_adj
@@ -41,7 +42,7 @@ async def start_container(work: Work, step: StartContainer, pod: Pod, container:
     previous = state.latest(container.name)
     # Configuration first and outside of the gate: it may ask the server.
     spec = None if step.existing else await _spec(work, step, pod, container)
-    async with tools.starts:
+    async with tools.starts.slot(Urgency.CONTAINER):
         container_id = step.existing or await _create(work, step, pod, container, spec)
         if previous is not None and previous.id != container_id:
             _count_restart(work, container, previous)

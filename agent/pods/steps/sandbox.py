@@ -8,6 +8,7 @@ from dataclasses import replace
 from agent import metrics
 from agent.network.base import NetworkFailure
 from agent.pods.decide import takes_warm_sandbox
+from agent.pods.gate import Urgency
 from agent.pods.plan import EnsureSandbox, PrepareVolumes, PublishPorts
 from agent.pods.pool import WarmSandbox
 from agent.pods.steps.base import StepFailed, Tools, Work
@@ -36,7 +37,7 @@ async def ensure_sandbox(work: Work, step: EnsureSandbox, pod: Pod) -> None:
         if takes_warm_sandbox(pod):
             tools.pool.arrived(began)
         if not (step.warm and await _claim(work)):
-            async with tools.starts:
+            async with tools.starts.slot(Urgency.SANDBOX):
                 await _create(work, step)
         address = tools.node.host_ip if step.host_network else state.address
         await tools.volumes.write_host_files(pod, address, step.hostname)
