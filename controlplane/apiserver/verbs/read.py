@@ -97,6 +97,7 @@ async def list_(api: ApiServer, request: Request, options: ListOptions) -> Page:
         start, pinned = _decode_token(options.continue_, request)
         if asked:
             raise BadRequest("specifying resource version is not allowed when using continue")
+        await api.fresh(pinned)
     elif asked:
         await api.fresh(asked)
         match = options.resource_version_match
