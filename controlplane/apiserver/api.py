@@ -12,14 +12,17 @@ from datetime import UTC, datetime
 
 from controlplane.apiserver.cache import WatchCache
 from controlplane.apiserver.encoding import storage_key
+from controlplane.apiserver.expiry import EventLeases
 from controlplane.apiserver.health import Health
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.resource_cache import Entry, ResourceCache
 from controlplane.store.base import (
     Compare,
     Delete,
+    LeaseNotFound,
     Put,
     Store,
+    StoreError,
     StoreFull,
     StoreUnavailable,
     TxnResult,
@@ -39,7 +42,7 @@ class ApiServer:
     """Construct, give ``run()`` to a supervisor, await ``ready()``; ``close()`` ends the watches.
 
     ``history`` is how many events of each resource a watch may reach back; ``toleration_seconds`` how long pods stay
-    bound to a lost node where they do not say so themselves.
+    bound to a lost node where they do not say so themselves; ``event_ttl`` how many seconds Events are kept.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class ApiServer:
         rng: random.Random | None = None,
         history: int = 10_000,
         toleration_seconds: int = 0,
+        event_ttl: float = 3600.0,
     ) -> None:
         self.store = store
         self.kinds = tuple(kinds)
@@ -59,6 +63,7 @@ class ApiServer:
         self.toleration_seconds = toleration_seconds
         self.cache = WatchCache(store, self.kinds, history=history)
         self._now = datetime.min.replace(tzinfo=UTC), ""
+        self._event_leases = EventLeases(store, self.clock, event_ttl)
         self.health = Health()
         self.health.add("watch-cache", lambda: None if self.cache.ready else "the watch cache is not in step yet")
         self._by_path = {(k.resource.group, k.resource.version, k.resource.plural): k for k in self.kinds}
@@ -109,6 +114,9 @@ class ApiServer:
         full, ServiceUnavailable when it cannot be reached."""
         try:
             result = await self.store.txn(compare, ops)
+        except LeaseNotFound as error:
+            self._event_leases.forget()
+            raise ServiceUnavailable("the lease of new events has ended", retry_after_seconds=1) from error
         except StoreFull as error:
             raise InternalError(f"Internal error occurred: no space left in the store: {error}") from error
         except StoreUnavailable as error:
@@ -118,6 +126,15 @@ class ApiServer:
         else:
             await self.cache.wait(max((pair.mod_revision for _, pair in result.failed if pair), default=0))
         return result
+
+    async def put(self, kind: Kind, key: str, data: bytes) -> Put:
+        """The write of an object's bytes, with the lease that objects of its kind end with."""
+        if kind.resource.kind != "Event":
+            return Put(key, data)
+        try:
+            return Put(key, data, await self._event_leases.current())
+        except StoreError as error:
+            raise ServiceUnavailable(f"the store is not available: {error}", retry_after_seconds=1) from error
 
     def key(self, kind: Kind, namespace: str, name: str) -> str:
         return storage_key(kind.resource, namespace, name)

@@ -19,7 +19,7 @@ from controlplane.apiserver.node_authz import restrict_node
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.schema import check, prune_nulls
 from shared.api.errors import BadRequest, Cause, Conflict, Forbidden
-from shared.api.kinds import NAMESPACES
+from shared.api.kinds import LEASES, NAMESPACES, NODE_LEASE_NAMESPACE
 from shared.api.meta import JSON
 
 MAX_GENERATED = 63 - 5
@@ -249,6 +249,16 @@ def check_namespace(api: ApiServer, kind: Kind, namespace: str, name: str) -> No
             "because it is being terminated",
             group=resource.group, kind=resource.plural, name=name,
             causes=[Cause("NamespaceTerminating", f"namespace {namespace} is being terminated", "metadata.namespace")],
+        )  # fmt: skip
+
+
+def check_unattached(kind: Kind, namespace: str, name: str) -> None:
+    """Node Leases live by heartbeats: an ordinary write would detach one from its store lease, and the death of its
+    node would go unnoticed. Raises Forbidden."""
+    if kind.resource.plural == LEASES.plural and namespace == NODE_LEASE_NAMESPACE:
+        raise Forbidden(
+            f'leases.coordination.k8s.io "{name}" is forbidden: only heartbeats write the Lease of a node',
+            group=LEASES.group, kind=LEASES.plural, name=name,
         )  # fmt: skip
 
 

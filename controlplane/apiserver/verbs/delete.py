@@ -17,7 +17,7 @@ from controlplane.apiserver.request import DeleteOptions, ListOptions, Request
 from controlplane.apiserver.resource_cache import Entry, restamped
 from controlplane.apiserver.verbs.answer import Answer, success
 from controlplane.apiserver.verbs.read import Page, list_
-from controlplane.store.base import Compare, Delete, Put
+from controlplane.store.base import Compare, Delete
 from shared.api.errors import Conflict, Forbidden, NotFound
 from shared.api.meta import JSON, timestamp
 
@@ -59,7 +59,7 @@ async def delete(api: ApiServer, request: Request, options: DeleteOptions) -> An
                 else Answer(200, with_revision(stored(kind.resource, marked), entry.revision))
             )
         data = b"" if marked is None else stored(kind.resource, marked)
-        op = Delete(key) if marked is None else Put(key, data)
+        op = Delete(key) if marked is None else await api.put(kind, key, data)
         result = await api.transact([Compare(key, entry.revision)], [op])
         if result.succeeded:
             if marked is None:

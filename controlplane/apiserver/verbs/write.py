@@ -16,7 +16,7 @@ from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.verbs.read import parse_revision
-from controlplane.store.base import Compare, Delete, Put
+from controlplane.store.base import Compare, Delete
 from shared import codec
 from shared.api.errors import AlreadyExists, BadRequest, MethodNotAllowed
 from shared.api.meta import JSON
@@ -44,7 +44,7 @@ async def create(api: ApiServer, request: Request, tree: Any) -> Answer:
                 raise _exists(request, name)
             return Answer(201, data)
         key = api.key(kind, request.namespace, name)
-        result = await api.transact([Compare(key, 0)], [Put(key, data)])
+        result = await api.transact([Compare(key, 0)], [await api.put(kind, key, data)])
         if result.succeeded:
             return Answer(201, with_revision(data, result.revision))
         if not generated or attempt == NAME_TRIES - 1:
@@ -92,6 +92,7 @@ async def modify(api: ApiServer, request: Request, change: Callable[[JSON, Entry
     somebody else writes in between, ``change`` is asked again, ``tries`` times in all. Raises Conflict, NotFound.
     """
     kind = request.kind
+    strategy.check_unattached(kind, request.namespace, request.name)
     key = api.key(kind, request.namespace, request.name)
     for _ in range(tries):
         entry = api.entry(kind, request.namespace, request.name)
@@ -103,7 +104,7 @@ async def modify(api: ApiServer, request: Request, change: Callable[[JSON, Entry
         data = stored(kind.resource, new)
         if request.options.dry_run:
             return Answer(200, with_revision(data, entry.revision))
-        op = Delete(key) if strategy.is_finished(new) else Put(key, data)
+        op = Delete(key) if strategy.is_finished(new) else await api.put(kind, key, data)
         result = await api.transact([Compare(key, entry.revision)], [op])
         if result.succeeded:
             return Answer(200, with_revision(data, result.revision))

@@ -12,8 +12,18 @@ from controlplane.apiserver.identity import User
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.request import Request, WriteOptions
 from controlplane.apiserver.verbs import write
+from controlplane.store.base import Put
 from shared.api.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, MethodNotAllowed, NotFound
-from shared.api.kinds import CERTIFICATE_SIGNING_REQUESTS, CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, NODES, PODS
+from shared.api.kinds import (
+    CERTIFICATE_SIGNING_REQUESTS,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    PODS,
+)
 from shared.api.meta import JSON
 from shared.client.base import Binding, PatchType
 
@@ -313,6 +323,37 @@ async def test_an_agent_may_not_take_its_taints_off(api: ApiServer, client: Loca
         await agent.patch(NODES, "n", {"spec": {"taints": None}})
     with pytest.raises(Forbidden):
         await agent.create(NODES, {"metadata": {"name": "m"}})
+
+
+async def test_events_end_with_their_lease_and_live_anew_when_repeated(api: ApiServer, client: LocalClient) -> None:
+    puts = []
+    real = api.store.txn
+
+    async def txn(compare: Any, ops: Any) -> Any:
+        puts.extend(op for op in ops if isinstance(op, Put))
+        return await real(compare, ops)
+
+    api.store.txn = txn  # type: ignore[method-assign]
+    about = {"kind": "Pod", "namespace": "g", "name": "p"}
+    event = {"metadata": {"name": "e"}, "involvedObject": about, "reason": "R", "message": "m", "type": "Normal"}
+    await client.create(EVENTS, event, "g")
+    await client.patch(EVENTS, "e", {"count": 2}, "g")
+    await client.create(CONFIG_MAPS, _cm(), "g")
+    assert puts[0].lease == puts[1].lease != 0
+    assert puts[2].lease == 0
+    await api.store.lease_revoke(puts[0].lease)
+    await api.cache.wait(await api.store.revision())
+    with pytest.raises(NotFound):
+        await client.get(EVENTS, "e", "g")
+
+
+async def test_a_nodes_lease_is_not_detached_by_a_write(client: LocalClient) -> None:
+    await client.create(NAMESPACES, {"metadata": {"name": "kube-node-lease"}})
+    await client.create(LEASES, {"metadata": {"name": "n"}, "spec": {"holderIdentity": "n"}}, "kube-node-lease")
+    with pytest.raises(Forbidden, match="only heartbeats write the Lease of a node"):
+        await client.patch(LEASES, "n", {"metadata": {"labels": {"x": "y"}}}, "kube-node-lease")
+    await client.create(LEASES, {"metadata": {"name": "n"}, "spec": {"holderIdentity": "n"}}, "g")
+    await client.patch(LEASES, "n", {"metadata": {"labels": {"x": "y"}}}, "g")
 
 
 async def test_subresources_that_a_kind_has_not(client: LocalClient) -> None:
