@@ -13,10 +13,12 @@ import shutil
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+import aiohttp
 
 from deploy import engine, services, tokens
 from deploy.cluster import ADMIN_KUBECONFIG, Connection, connect
@@ -25,10 +27,11 @@ from deploy.samples import image
 from deploy.services import Service, longboat_command
 from shared import codec, pki
 from shared.api.errors import AlreadyExists, NotFound, StatusError
-from shared.api.kinds import DEPLOYMENTS, NODES, PODS
+from shared.api.kinds import DEPLOYMENTS, LEASES, NODE_LEASE_NAMESPACE, NODES, PODS
 
 SERVER, AGENT = "longboat-server", "longboat-agent"
 HELLO_IMAGE = "longboat/hello:1"
+HELLO_PORT = 8088
 PAGE = b"<!doctype html><title>Longboat</title><h1>Hello from Longboat</h1><p>A pod on this machine.</p>\n"
 
 
@@ -59,7 +62,7 @@ async def bring_up(state: Path, *, port: int, sample: bool) -> None:
     async with connect(kubeconfig) as connection:
         await _bring_up_node(progress, connection, chosen, state)
         if sample:
-            await _bring_up_sample(progress, connection, chosen, state)
+            await _bring_up_sample(progress, connection, chosen, f"http://{address}:{HELLO_PORT}/")
     _say_what_next(progress, kubeconfig, address if sample else "")
 
 
@@ -104,21 +107,26 @@ async def _bring_up_node(progress: Progress, connection: Connection, chosen: ser
         if not (agent_dir / "node.crt").exists():
             token = await tokens.create_with(connection, timedelta(minutes=30), "longboat up")
             pki.write_private(state / "join-token", token.encode())
+        began = datetime.now(UTC)
         started = chosen.start(Service(AGENT, longboat_command(*command), after=f"{SERVER}.service docker.service"))
 
         async def ready() -> bool:
             try:
                 node = await connection.client.get(NODES, name)
+                lease = await connection.client.get(LEASES, name, NODE_LEASE_NAMESPACE)
             except NotFound:
                 return False
-            return any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
+            # After a restart the old Ready stands until the lease ends: an agent just started must have reported.
+            reported = lease.spec.renew_time
+            fresh = not started or (reported is not None and reported >= began)
+            return fresh and any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
 
         await _until(ready, f"the node did not become Ready; see {chosen.log_hint(AGENT)}", timeout=90)
         (state / "join-token").unlink(missing_ok=True)
         (step.did if started else step.found)(f"node {name} is Ready")
 
 
-async def _bring_up_sample(progress: Progress, connection: Connection, chosen: services.Services, state: Path) -> None:
+async def _bring_up_sample(progress: Progress, connection: Connection, chosen: services.Services, url: str) -> None:
     with progress.step("sample image") as step:
         if engine.has_image(HELLO_IMAGE):
             step.found(f"image {HELLO_IMAGE}")
@@ -137,8 +145,10 @@ async def _bring_up_sample(progress: Progress, connection: Connection, chosen: s
 
         async def available() -> bool:
             found = await connection.client.get(DEPLOYMENTS, "hello", "default")
-            return found.status.observed_generation >= found.metadata.generation and any(
-                c.type == "Available" and c.status == "True" for c in found.status.conditions
+            return (
+                found.status.observed_generation >= found.metadata.generation
+                and any(c.type == "Available" and c.status == "True" for c in found.status.conditions)
+                and await _answers(url)
             )
 
         try:
@@ -167,7 +177,7 @@ def _say_what_next(progress: Progress, kubeconfig: Path, address: str) -> None:
     if not progress.changed:
         progress.say("Everything was up already: nothing changed.")
     if address:
-        progress.say(f"The page:    http://{address}:8088/")
+        progress.say(f"The page:    http://{address}:{HELLO_PORT}/")
     progress.say(f"Kubeconfig:  {kubeconfig}")
     progress.say("Try next:")
     progress.say(f"  export KUBECONFIG={kubeconfig}")
@@ -187,6 +197,15 @@ async def _until(check: Callable[[], Awaitable[bool]], failure: str, timeout: fl
         if asyncio.get_running_loop().time() > deadline:
             raise LocalError(failure)
         await asyncio.sleep(0.1)
+
+
+async def _answers(url: str) -> bool:
+    timeout = aiohttp.ClientTimeout(total=2)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
 
 
 async def _ready(kubeconfig: Path) -> bool:
