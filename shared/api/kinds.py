@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import msgspec
+
 from shared.api import apps, core
 from shared.api.meta import Object
 
@@ -71,6 +73,10 @@ ALL: tuple[Resource[Object], ...] = (
     NAMESPACES, NODES, PODS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES, ENDPOINTS, EVENTS, REPLICA_SETS,
     DEPLOYMENTS, ENDPOINT_SLICES, LEASES, CERTIFICATE_SIGNING_REQUESTS,
 )  # type: ignore[assignment]  # fmt: skip
+
+_DECODERS = tuple(msgspec.json.Decoder(resource.type) for resource in ALL)
+"""msgspec works a type out when it first decodes one, and the process crashes when two threads do that at the same
+time. So all types are worked out here, at import, by one."""
 
 NODE_LEASE_NAMESPACE = "kube-node-lease"
 """A node's Lease here lives as long as the node heartbeats; its deletion is the news that the node is gone."""
