@@ -26,7 +26,7 @@ from agent.network.base import NetworkFailure
 from agent.network.bridge import BridgeNetwork
 from agent.node import NodeRegistration
 from agent.node_status import MEMORY_RESERVE
-from agent.pods.dispatcher import Dispatcher
+from agent.pods.dispatcher import OFFLINE_AFTER, Dispatcher
 from agent.pods.logs import PodLogs
 from agent.pods.probing import NetworkProber
 from agent.pods.status import NodeFacts
@@ -90,6 +90,8 @@ class _Agent:
         self._runtime = DockerRuntime(DockerOptions(host=settings.docker_host), self._node_name, clock=clock)
         self._network = BridgeNetwork()
         self._prober = NetworkProber(self._runtime)
+        self._offline = False
+        """The server could not be reached when the agent started."""
         self._registration = NodeRegistration(
             self._client,
             self._node_name,
@@ -134,7 +136,7 @@ class _Agent:
         dispatcher = await self._dispatcher()
         await self._patiently("what runs here cannot be looked at", dispatcher.adopt)
         cache = Cache(PODS)
-        dispatcher.start(cache)
+        dispatcher.start(cache, 0.0 if self._offline else OFFLINE_AFTER)
         selector = f"spec.nodeName={self._node_name}"
         reflector = Reflector(self._client, PODS, cache, field_selector=selector, backoff=_WATCH_AGAIN, rng=self._rng)
         service("pod watch", reflector.run())
@@ -151,17 +153,16 @@ class _Agent:
             async with asyncio.timeout(SERVER_PATIENCE if _kept_cidr(self._settings.data_dir) else None):
                 await self._patiently("the node cannot be registered", self._registration.register)
         except TimeoutError:
+            self._offline = True
             logger.warning("the server is away; going on with what is known", extra={"node": self._node_name})
 
     async def _set_up_network(self) -> None:
         """The pod CIDR is the server's to say; one that was given once is kept for times when it is away."""
         path = self._settings.data_dir / "pod-cidr"
         kept = _kept_cidr(self._settings.data_dir)
-        try:
-            async with asyncio.timeout(SERVER_PATIENCE if kept else None):
-                pod_cidr = await self._registration.wait_for_pod_cidr(CIDR_TIMEOUT)
-        except TimeoutError:
-            pod_cidr = kept
+        pod_cidr = kept
+        if not (kept and self._offline):
+            pod_cidr = await self._registration.wait_for_pod_cidr(CIDR_TIMEOUT)
         if pod_cidr != kept:
             await asyncio.to_thread(path.write_text, pod_cidr + "\n")
         await self._network.setup(pod_cidr)

@@ -45,7 +45,7 @@ from shared.work.supervisor import Supervisor
 logger = logging.getLogger(__name__)
 
 OFFLINE_AFTER = 5.0
-"""Seconds without the server's first list after which the local copies are gone by."""
+"""Seconds that a starting agent gives the server to list its pods."""
 _LOOK_BACKOFF = Backoff(1.0, 15.0)
 
 
@@ -77,7 +77,7 @@ class Dispatcher:
         self._look = asyncio.Event()
         self._synced = False
         self._warming = Warming(self._idle.wait)
-        objects = ObjectCache(client, clock, ttl=settings.object_ttl)
+        objects = ObjectCache(client, clock, ttl=settings.object_ttl, copies=data_dir / "memory" / "objects")
         self.tools = Tools(
             node=node,
             runtime=runtime,
@@ -144,8 +144,11 @@ class Dispatcher:
             extra={"pods": len(self.states), "containers": len(containers), "warm": len(tools.pool)},
         )
 
-    def start(self, cache: Cache[Pod]) -> None:
-        """Start every service; pods come from ``cache``, which a reflector feeds."""
+    def start(self, cache: Cache[Pod], patience: float = OFFLINE_AFTER) -> None:
+        """Start every service; pods come from ``cache``, which a reflector feeds.
+
+        After ``patience`` seconds without the server's first list the local copies are gone by.
+        """
         tools, service = self.tools, self._supervisor.service
         service("pods", self._serve())
         service("pod status", tools.reports.run())
@@ -153,7 +156,7 @@ class Dispatcher:
         service("engine events", self._follow_engine())
         service("full looks", self._look_around())
         service("volume refresh", self._refresh_volumes())
-        service("server's first list", self._await_sync(cache))
+        service("server's first list", self._await_sync(cache, patience))
         if self._settings.warm_pool > 0:
             service("warm sandboxes", self._warming.run(tools))
         cache.add_handler(self._changed)
@@ -198,11 +201,11 @@ class Dispatcher:
             seconds = (self.tools.clock.now() - bound).total_seconds()
             metrics.START_SECONDS.labels("seen").observe(max(0.0, seconds))
 
-    async def _await_sync(self, cache: Cache[Pod]) -> None:
+    async def _await_sync(self, cache: Cache[Pod], patience: float) -> None:
         """Once the server has listed its pods, what it does not list is to go; while it cannot be reached, the local
         copies are what is wanted."""
         try:
-            async with asyncio.timeout(OFFLINE_AFTER):
+            async with asyncio.timeout(patience):
                 await cache.synced.wait()
         except TimeoutError:
             logger.warning("the server is away; going by the local copies", extra={"pods": len(self.states)})
@@ -217,6 +220,7 @@ class Dispatcher:
                 logger.info("a pod is gone from the server", extra={"uid": uid, "pod": state.identity.name})
                 state.pod, state.authoritative = None, True
                 self.wake(uid)
+        await self.tools.objects.keep_only(list(cache))
 
     # --- workers
 

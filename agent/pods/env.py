@@ -70,6 +70,21 @@ def references(container: Container) -> set[Reference]:
     return found
 
 
+def volume_references(pod: Pod) -> set[Reference]:
+    """The objects that the pod's volumes show."""
+    maps = {(CONFIG_MAP, volume.config_map.name) for volume in pod.spec.volumes if volume.config_map is not None}
+    secrets = {(SECRET, volume.secret.secret_name) for volume in pod.spec.volumes if volume.secret is not None}
+    return maps | secrets
+
+
+def pod_references(pod: Pod) -> set[Reference]:
+    """Every object that the pod needs."""
+    found = volume_references(pod)
+    for container in (*pod.spec.init_containers, *pod.spec.containers):
+        found |= references(container)
+    return found
+
+
 def environment(
     pod: Pod, container: Container, objects: Objects, node: NodeFacts, address: str, hostname: str
 ) -> dict[str, str]:

@@ -35,7 +35,6 @@ Key = tuple[str, str, str, str, str]
 class Happening:
     pod: Pod
     container: str
-    init: bool
     type: str
     reason: str
     message: str
@@ -55,16 +54,16 @@ class PodEvents:
         self._queue: asyncio.Queue[Happening] = asyncio.Queue(LIMIT)
         self._written: OrderedDict[Key, tuple[str, int]] = OrderedDict()
 
-    def normal(self, pod: Pod, reason: str, message: str, container: str = "", init: bool = False) -> None:
-        self._record("Normal", pod, reason, message, container, init)
+    def normal(self, pod: Pod, reason: str, message: str, container: str = "") -> None:
+        self._record("Normal", pod, reason, message, container)
 
-    def warning(self, pod: Pod, reason: str, message: str, container: str = "", init: bool = False) -> None:
-        self._record("Warning", pod, reason, message, container, init)
+    def warning(self, pod: Pod, reason: str, message: str, container: str = "") -> None:
+        self._record("Warning", pod, reason, message, container)
 
-    def _record(self, type: str, pod: Pod, reason: str, message: str, container: str, init: bool) -> None:
+    def _record(self, type: str, pod: Pod, reason: str, message: str, container: str) -> None:
         when, due = timestamp(self._clock.now()), self._clock.monotonic() + self._lag
         try:
-            self._queue.put_nowait(Happening(pod, container, init, type, reason, message[:1024], when, due))
+            self._queue.put_nowait(Happening(pod, container, type, reason, message[:1024], when, due))
         except asyncio.QueueFull:
             metrics.EVENTS_DROPPED.inc()
 
@@ -111,7 +110,8 @@ class PodEvents:
             "resourceVersion": meta.resource_version,
         }  # fmt: skip
         if happening.container:
-            list_name = "initContainers" if happening.init else "containers"
+            init = any(c.name == happening.container for c in happening.pod.spec.init_containers)
+            list_name = "initContainers" if init else "containers"
             involved["fieldPath"] = f"spec.{list_name}{{{happening.container}}}"
         return {
             "kind": "Event",

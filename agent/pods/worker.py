@@ -224,7 +224,7 @@ class PodWorker:
                 meta = pod.metadata
                 where = f"{told['name']} in pod {meta.name}_{meta.namespace}({meta.uid})"
                 text = f"Back-off restarting failed container {where}"
-                self._tools.events.warning(pod, "BackOff", text, told["name"], latest.init)
+                self._tools.events.warning(pod, "BackOff", text, told["name"])
 
     def _count(self, state: PodState, status: JSON) -> None:
         running = any("running" in told["state"] for told in status["containerStatuses"])

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -29,7 +29,7 @@ from controlplane.apiserver.kinds.table import KINDS
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.store.sqlite import SqliteStore
 from shared.api.core import ContainerStatus, Pod
-from shared.api.errors import BadRequest, NotFound
+from shared.api.errors import BadRequest, NotFound, ServiceUnavailable
 from shared.api.kinds import CONFIG_MAPS, EVENTS, NAMESPACES, PODS, SECRETS
 from shared.api.meta import JSON
 from shared.client.base import Client, PatchType
@@ -54,6 +54,18 @@ class ShiftedClock:
         return self._clock.monotonic() + self.offset
 
 
+class Link:
+    """The agent's way to the server, which may be cut: then every request fails as HTTP's does."""
+
+    def __init__(self, client: Client, reachable: asyncio.Event) -> None:
+        self._client, self._reachable = client, reachable
+
+    def __getattr__(self, verb: str) -> Any:
+        if not self._reachable.is_set():
+            raise ServiceUnavailable("the server cannot be reached")
+        return getattr(self._client, verb)
+
+
 class Host:
     """A server with one agent on a hollow host."""
 
@@ -63,6 +75,8 @@ class Host:
         self.runtime = HollowRuntime(NODE, self.clock)
         self.network = HollowNetwork()
         self.dispatcher: Dispatcher | None = None
+        self.reachable = asyncio.Event()
+        self.reachable.set()
 
     @asynccontextmanager
     async def agent(self, online: bool = True, **settings: Any) -> AsyncIterator[Dispatcher]:
@@ -75,7 +89,7 @@ class Host:
                 node=NodeFacts(NODE, "192.0.2.7", 4000, 8 << 30),
                 runtime=self.runtime,
                 network=self.network,
-                client=self.client,
+                client=cast(Client, Link(self.client, self.reachable)),
                 prober=prober,
                 supervisor=supervisor,
                 clock=self.clock,
@@ -86,7 +100,7 @@ class Host:
             dispatcher.tools.events._lag = 0.0
             await dispatcher.adopt()
             cache = Cache(PODS)
-            dispatcher.start(cache)
+            dispatcher.start(cache, 5.0 if online else 0.05)
             if online:
                 reflector = Reflector(self.client, PODS, cache, field_selector=f"spec.nodeName={NODE}")
                 supervisor.service("pod watch", reflector.run())
@@ -330,15 +344,19 @@ async def test_an_agent_restart_changes_nothing(host: Host, online: bool) -> Non
 
 
 async def test_a_crash_while_the_server_is_away_is_restarted_from_the_local_copy(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: Host,
 ) -> None:
-    monkeypatch.setattr("agent.pods.dispatcher.OFFLINE_AFTER", 0.05)
+    conf = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "conf", "namespace": "default"}}
+    await host.client.create(CONFIG_MAPS, conf | {"data": {"a": "yes"}}, "default")
+    reference = {"name": "A", "valueFrom": {"configMapKeyRef": {"name": "conf", "key": "a"}}}
     async with host.agent():
-        await host.create()
+        await host.create(containers=[{"name": "c", "image": "app:1", "env": [reference]}])
         await host.until(host.ready)
     host.runtime.end_container(host.running()[0].id, 1)
+    host.reachable.clear()
     async with host.agent(online=False):
         await host.until(host.running)
+        assert dict(host.runtime.specs[host.running()[0].id].env)["A"] == "yes"
 
 
 async def test_nothing_is_stopped_before_the_first_list_and_orphans_go_after_it(host: Host) -> None:

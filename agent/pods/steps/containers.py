@@ -46,7 +46,7 @@ async def start_container(work: Work, step: StartContainer, pod: Pod, container:
         container_id = step.existing or await _create(work, step, pod, container, spec)
         if previous is not None and previous.id != container_id:
             _count_restart(work, container, previous)
-        await _start(work, pod, container, container_id, step.init)
+        await _start(work, pod, container, container_id)
     state.failures.pop(container.name, None)
 
 
@@ -81,11 +81,11 @@ async def _create(work: Work, step: StartContainer, pod: Pod, container: Contain
     )
     state.prune()
     metrics.START_SECONDS.labels("create").observe(tools.clock.monotonic() - began)
-    tools.events.normal(pod, "Created", f"Created container: {container.name}", container.name, step.init)
+    tools.events.normal(pod, "Created", f"Created container: {container.name}", container.name)
     return container_id
 
 
-async def _start(work: Work, pod: Pod, container: Container, container_id: str, init: bool) -> None:
+async def _start(work: Work, pod: Pod, container: Container, container_id: str) -> None:
     tools, state = work.tools, work.state
     began = tools.clock.monotonic()
     sandbox, hostname = state.sandbox, pod_hostname(pod)
@@ -100,7 +100,7 @@ async def _start(work: Work, pod: Pod, container: Container, container_id: str, 
         # Kubernetes: terminated with StartError and code 128, then restarted with back-off as any crash
         state.start_errors[container_id] = error.message
         state.ended[container_id] = tools.clock.monotonic()
-        tools.events.warning(pod, "Failed", f"Error: {error.message}", container.name, init)
+        tools.events.warning(pod, "Failed", f"Error: {error.message}", container.name)
         metrics.STEP_FAILURES.labels("StartContainer", error.reason).inc()
         logger.info("a container cannot be started", extra={"pod": _name(pod), "container": container.name})
         return
@@ -111,7 +111,7 @@ async def _start(work: Work, pod: Pod, container: Container, container_id: str, 
         started = replace(info, state=State.RUNNING, started_at=tools.clock.now())
         state.containers[container_id] = started
     metrics.START_SECONDS.labels("start").observe(tools.clock.monotonic() - began)
-    tools.events.normal(pod, "Started", f"Started container {container.name}", container.name, init)
+    tools.events.normal(pod, "Started", f"Started container {container.name}", container.name)
 
 
 def _count_restart(work: Work, container: Container, previous: ContainerInfo) -> None:
@@ -185,7 +185,7 @@ async def stop_containers(work: Work, step: StopContainers, pod: Pod) -> None:
         if step.killed_for:
             state.killed[container_id] = step.killed_for
         message = step.message or f"Stopping container {info.name}"
-        tools.events.normal(pod, "Killing", message, info.name, info.init)
+        tools.events.normal(pod, "Killing", message, info.name)
         tools.supervisor.spawn(f"stop {container_id[:12]}", _stop(work, container_id, math.ceil(step.grace)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from agent.network.base import NetworkFailure
 from agent.pods.plan import CleanUp, DeletePodObject, RemoveContainers, RemoveSandboxes
@@ -40,6 +41,8 @@ async def remove_sandboxes(work: Work, step: RemoveSandboxes) -> None:
     """Network and sandbox side by side: either takes a while, and neither needs the other."""
     tools, state = work.tools, work.state
     for sandbox_id in step.ids:
+        if state.sandbox is not None and state.sandbox.id == sandbox_id:
+            state.sandbox = replace(state.sandbox, running=False)  # its end, which the engine tells, is no news
         try:
             await asyncio.gather(
                 tools.network.detach(state.identity, sandbox_id), tools.runtime.remove_sandbox(sandbox_id)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.pods.env import CONFIG_MAP, SECRET, Objects, Reference
+from agent.pods.env import Objects, volume_references
 from agent.pods.objects import ObjectCache
 from agent.pods.volumes.atomic import write_payload
 from agent.pods.volumes.base import PodPaths, VolumeFailure
@@ -161,14 +161,8 @@ class PodVolumes:
     # --- objects
 
     async def _fetch(self, pod: Pod, max_age: float | None) -> Objects:
-        references: set[Reference] = set()
-        for volume in pod.spec.volumes:
-            if volume.config_map is not None:
-                references.add((CONFIG_MAP, volume.config_map.name))
-            if volume.secret is not None:
-                references.add((SECRET, volume.secret.secret_name))
         meta = pod.metadata
         try:
-            return await self._objects.get(meta.uid, meta.namespace, references, max_age=max_age)
+            return await self._objects.get(meta.uid, meta.namespace, volume_references(pod), max_age=max_age)
         except StatusError as error:
             raise VolumeFailure(f"an object that a volume shows cannot be read: {error.message}") from error
