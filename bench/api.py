@@ -97,7 +97,10 @@ class Bench:
             before = list(seen)
             began = time.perf_counter()
             await self._many("configmap create", load.configmaps, lambda n: self._call("POST", path, _config_map(n)))
-            delivered = lambda: min(now - then for now, then in zip(seen, before, strict=True))  # noqa: E731
+
+            def delivered() -> int:
+                return min(now - then for now, then in zip(seen, before, strict=True))
+
             with suppress(TimeoutError):
                 async with asyncio.timeout(load.limit):
                     while delivered() < load.configmaps:
@@ -108,7 +111,10 @@ class Bench:
             supervisor.stop()
         await self._many("configmap get", load.configmaps, lambda n: self._call("GET", f"{path}/c{n}"))
         await self._many("configmap put", load.configmaps, lambda n: self._call("PUT", f"{path}/c{n}", _config_map(n)))
-        patch = lambda n: self._call("PATCH", f"{path}/c{n}", {"data": {"p": str(n)}}, MERGE)  # noqa: E731
+
+        def patch(number: int) -> Awaitable[int]:
+            return self._call("PATCH", f"{path}/c{number}", {"data": {"p": str(number)}}, MERGE)
+
         await self._many("configmap merge-patch", load.configmaps, patch)
         await self._many(
             f"list of {load.configmaps} configmaps", 20, lambda n: self._call("GET", f"{path}?resourceVersion=0"), 2
@@ -119,7 +125,10 @@ class Bench:
         load = self._load
         await self._many("node create", load.nodes, lambda n: self._call("POST", "/api/v1/nodes", _node(n)))
         status = _node_status(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-        node = lambda n: f"/api/v1/nodes/fake-{n}"  # noqa: E731
+
+        def node(number: int) -> str:
+            return f"/api/v1/nodes/fake-{number}"
+
         await self._many(
             "node status patch", load.nodes, lambda n: self._call("PATCH", node(n) + "/status", status, MERGE)
         )
@@ -142,8 +151,7 @@ class Bench:
             async with asyncio.timeout(load.limit):
                 await started.wait()
             began = time.perf_counter()
-            make = lambda n: self._call("POST", path, _pod(n, load.namespace))  # noqa: E731
-            await self._many("pod create", load.pods, make)
+            await self._many("pod create", load.pods, lambda n: self._call("POST", path, _pod(n, load.namespace)))
             with suppress(TimeoutError):
                 async with asyncio.timeout(load.limit):
                     await done.wait()
@@ -157,7 +165,10 @@ class Bench:
         """Remove the nodes and everything in the namespace."""
         load = self._load
         now = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
-        pod = lambda n: self._call("DELETE", f"{self._base}/pods/p{n}", now)  # noqa: E731
+
+        def pod(number: int) -> Awaitable[int]:
+            return self._call("DELETE", f"{self._base}/pods/p{number}", now)
+
         await self._many("pod delete", load.pods, pod, keep=False)
         await self._many(
             "node delete", load.nodes, lambda n: self._call("DELETE", f"/api/v1/nodes/fake-{n}"), keep=False
