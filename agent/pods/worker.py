@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 ROUNDS = 20
 """Decisions in one run; a plan that never ends is a bug, and must not keep the loop busy."""
+LOOK_RETRY = 2.0
+"""Seconds until an engine that did not answer is asked again."""
 REFRESH_AGE = 1.0
 """Seconds that an object may be old when files are made of it again; pods that share one share the request."""
 _TEARDOWN = (RemoveContainers, RemoveSandboxes, CleanUp, DeletePodObject)
@@ -59,7 +61,7 @@ class PodWorker:
         """Bring the pod nearer to what it is to be; seconds after which to look again, None when nothing is due."""
         for _ in range(ROUNDS):
             if state.stale and not await self._look(state):
-                return STEP_BACKOFF.base
+                return LOOK_RETRY
             if not state.authoritative and (state.pod is None or not state.offline):
                 return None
             await self._save(state)
@@ -91,7 +93,7 @@ class PodWorker:
             listed = await self._tools.runtime.list_containers(state.identity.uid)
         except RuntimeFailure as error:
             state.stale = True
-            logger.info("cannot look at a pod's containers", extra={"uid": state.identity.uid, "error": error.message})
+            logger.debug("cannot look at a pod's containers", extra={"uid": state.identity.uid, "error": error.message})
             return False
         state.absorb(listed, self._tools.now())
         return True
