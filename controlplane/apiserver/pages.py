@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from controlplane.apiserver import openapi
+from controlplane.apiserver import openapi, openapi_v2
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.discovery import VERSION, Discovery
 from controlplane.apiserver.negotiation import JSON_TYPE, accepts_discovery
@@ -48,8 +48,11 @@ class Pages:
             return web.Response(body=metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
         if path == "/openapi/v3" or path.startswith("/openapi/v3/"):
             return self._document(path.removeprefix("/openapi/v3").lstrip("/"))
+        if path == "/openapi/v2":
+            kind, body = openapi_v2.answer(request.headers.get("Accept", ""), VERSION["gitVersion"])
+            return web.Response(body=body, headers={"Content-Type": kind, "Vary": "Accept"})
         if path == "/":
-            more = ["/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+            more = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
             return _json(codec.encode({"paths": sorted([*self._discovery.paths, *more])}))
         raise _nothing()
 
