@@ -9,18 +9,26 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from controlplane.apiserver import protobuf
 from controlplane.apiserver.negotiation import YAML_TYPE
 from shared import codec
 from shared.api.errors import BadRequest
 
 
 def decode(data: bytes, media_type: str, validation: str, warnings: list[str]) -> Any:
-    """The tree of a JSON or YAML body. Raises BadRequest.
+    """The tree of a JSON, YAML or protobuf body. Raises BadRequest.
 
     A member that stands twice is refused under ``validation`` Strict and warned about under Warn; the last counts.
     """
     if not data.strip():
         raise BadRequest("the request has no body, where an object is expected")
+    if media_type == protobuf.MEDIA_TYPE:
+        unknown: list[str] = []
+        tree = protobuf.decode(data, unknown)
+        if unknown and validation == "Strict":
+            raise BadRequest(f"strict decoding error: {', '.join(unknown)}")
+        warnings.extend(unknown if validation == "Warn" else ())
+        return tree
     try:
         if media_type == YAML_TYPE:
             return codec.decode_yaml(data)

@@ -1,7 +1,8 @@
 """Content types: what a client accepts and what it sent.
 
 After k8s.io/apiserver/pkg/endpoints/handlers/negotiation. JSON and YAML are spoken, and objects as Table or as
-PartialObjectMetadata; protobuf and CBOR are not, so an Accept list falls through to its JSON. Pure.
+PartialObjectMetadata; protobuf is understood in bodies only, CBOR not at all, so an Accept list falls through to its
+JSON. Pure.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from controlplane.apiserver.protobuf import MEDIA_TYPE as PROTOBUF_TYPE
 from shared.api.errors import NotAcceptable, UnsupportedMediaType
 
 JSON_TYPE, YAML_TYPE = "application/json", "application/yaml"
@@ -17,9 +19,11 @@ _OFFERS = {
     "application/x-yaml": YAML_TYPE, "text/yaml": YAML_TYPE,
 }  # fmt: skip
 _SHAPES = frozenset(("Table", "PartialObjectMetadata", "PartialObjectMetadataList"))
-_BODY_TYPES = {"": JSON_TYPE, "application/json": JSON_TYPE, "application/yaml": YAML_TYPE, "text/yaml": YAML_TYPE,
-               "application/octet-stream": JSON_TYPE, "application/x-www-form-urlencoded": JSON_TYPE,
-               "text/plain": JSON_TYPE}  # fmt: skip
+_BODY_TYPES = {
+    "": JSON_TYPE, "application/json": JSON_TYPE, "application/yaml": YAML_TYPE, "text/yaml": YAML_TYPE,
+    "application/octet-stream": JSON_TYPE, "application/x-www-form-urlencoded": JSON_TYPE, "text/plain": JSON_TYPE,
+    PROTOBUF_TYPE: PROTOBUF_TYPE,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,8 @@ def bare(content_type: str) -> str:
 
 
 def body_type(content_type: str) -> str:
-    """JSON or YAML, from the Content-Type of a body that holds an object; some clients send none or a wrong one
-    where they mean JSON. Raises UnsupportedMediaType."""
+    """JSON, YAML or protobuf, from the Content-Type of a body that holds an object; some clients send none or a wrong
+    one where they mean JSON. Raises UnsupportedMediaType."""
     found = _BODY_TYPES.get(bare(content_type))
     if found is None:
         raise UnsupportedMediaType(
