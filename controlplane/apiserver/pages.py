@@ -18,11 +18,6 @@ from shared.api.errors import MethodNotAllowed, NotFound
 from shared.observe import metrics
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-_OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-_NO_DEFINITIONS = b"\n\x032.0"
-"""An OpenAPI v2 document with nothing but ``swagger: "2.0"``, as protobuf: kubectl asks for it about a kind that v3
-does not have, and then says that there is no such kind instead of complaining about the document."""
-
 _HEALTH = ("healthz", "livez", "readyz")
 
 
@@ -56,8 +51,6 @@ class Pages:
         if path == "/openapi/v2":
             kind, body = openapi_v2.answer(request.headers.get("Accept", ""), VERSION["gitVersion"])
             return web.Response(body=body, headers={"Content-Type": kind, "Vary": "Accept"})
-        if path == "/openapi/v2" and _OPENAPI_V2 in request.headers.get("Accept", ""):
-            return _json(_NO_DEFINITIONS, _OPENAPI_V2)
         if path == "/":
             more = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
             return _json(codec.encode({"paths": sorted([*self._discovery.paths, *more])}))

@@ -88,5 +88,3 @@ async def test_openapi_lists_a_document_for_every_group_version(http: TestClient
     async with http.get(paths["apis/apps/v1"]["serverRelativeURL"]) as response:
         assert response.status == 200
         assert (await response.json())["openapi"].startswith("3.")
-    async with http.get("/openapi/v2") as response:
-        assert response.status == 404

@@ -60,8 +60,11 @@ def test_what_kubectl_sends() -> None:
 
 
 def test_every_kind_of_value() -> None:
-    metadata = _message((1, "a"), (8, _message((1, 1_700_000_000), (2, 0))), (10, 0), (7, 0), 
-                        (13, _message((3, "n"))), (11, _message((1, "k"), (2, "v"))), (11, _message((1, "e"))), (14, "x/f"), (14, "y/f"))  # fmt: skip
+    labels = [_message((1, "k"), (2, "v")), _message((1, "e"))]
+    metadata = _message(
+        (1, "a"), (8, _message((1, 1_700_000_000), (2, 0))), (10, 0), (7, 0), (13, _message((3, "n"))),
+        (11, labels[0]), (11, labels[1]), (14, "x/f"), (14, "y/f"),
+    )  # fmt: skip
     tree = _decode("v1", "Secret", (1, metadata), (2, _message((1, "d"), (2, b"\0\xff"))), (3, "Opaque"), (5, 0))
     assert tree["metadata"] == {
         "name": "a", "creationTimestamp": "2023-11-14T22:13:20Z", "deletionGracePeriodSeconds": 0,
