@@ -23,9 +23,9 @@ from shared.api.errors import Expired
 
 logger = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.02
 """After events were sent, those that follow gather this long. The first after a pause goes out at once; in a storm
-of writes twenty watches cost a third less, since each send over TLS costs as much as ten events."""
+of writes twenty watches cost half as much, since each send over TLS costs as much as ten events."""
 
 WRITE_SECONDS = 30.0
 """How long a client's full receive window may hold up its watch."""
