@@ -8,6 +8,8 @@ its own lab. ``python -m bench cluster`` prints the table.
 from __future__ import annotations
 
 import json
+import math
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.samples import image
-from tests.cluster import Cluster, deployment, eventually
+from tests.cluster import Cluster, Timeout, deployment, eventually
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
 HOSTS = 3
-LIMIT = 180.0
+LIMIT = 120.0
 """Seconds after which a row counts as not reached."""
 
 
@@ -38,11 +40,16 @@ class Row:
 
 
 def timed(action: Callable[[], object], goal: Callable[[], object]) -> float:
-    """Seconds from the start of ``action`` until ``goal`` is true, looked at every 50 ms."""
+    """Seconds from the start of ``action`` until ``goal`` is true, looked at every 50 ms; infinite past LIMIT."""
     began = time.perf_counter()
     action()
-    eventually(goal, "the goal", timeout=LIMIT, interval=0.05)
-    return time.perf_counter() - began
+    try:
+        eventually(goal, "the goal", timeout=LIMIT, interval=0.05)
+    except Timeout:
+        return math.inf
+    seconds = time.perf_counter() - began
+    print(f"  {seconds:.1f} s", file=sys.stderr, flush=True)
+    return seconds
 
 
 def longboat_rows(lab: Lab, directory: Path) -> dict[str, float]:
@@ -68,6 +75,8 @@ def _longboat(cluster: Cluster, lab: Lab) -> dict[str, float]:
         )
 
     web = deployment("web", 30)
+    # Swarm knows no readiness: without a probe a pod is Ready when it runs, which is what Swarm counts.
+    del web["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]
     web["spec"]["strategy"] = {"rollingUpdate": {"maxSurge": 10, "maxUnavailable": 0}}
     rows = {}
     eventually(lambda: warm(lab), "warm sandboxes", timeout=60)
@@ -123,7 +132,7 @@ def _swarm(lab: Lab, leader: Host) -> dict[str, float]:
 
     create = (
         "docker service create -d --name web --replicas 30 --no-resolve-image --update-parallelism 10"
-        " --update-order start-first --stop-grace-period 1s -e VERSION=1"
+        " --stop-grace-period 1s -e VERSION=1"
         " longboat/test:1 /bin/httpd -f -p 8080 -h /www"
     )
     rows = {}

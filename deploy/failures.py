@@ -27,6 +27,7 @@ def explain(error: BaseException) -> str | None:
 
 _EXPECTED = (
     ("agent.agent", "AgentError"),
+    ("agent.identity", "IdentityError"),
     ("agent.join", "JoinError"),
     ("agent.node", "NodeError"),
     ("agent.network.base", "NetworkFailure"),

@@ -79,6 +79,7 @@ async def take_down(state: Path, *, purge: bool) -> None:
             (step.did if stopped else step.found)(f"{text} {'stopped' if stopped else 'was not running'}")
     with progress.step("containers and network") as step:
         from agent.network.teardown import teardown
+        from agent.pods.volumes.memory import unmount_below
 
         count = engine.remove_ours()
         await teardown()
@@ -88,6 +89,7 @@ async def take_down(state: Path, *, purge: bool) -> None:
             engine.remove_images(HELLO_IMAGE, *engine.pause_images())
             chosen.remove(engine.SERVICE)
             existed = state.exists()
+            unmount_below(state / "agent")
             shutil.rmtree(state, ignore_errors=True)
             (step.did if existed else step.found)(f"{state} {'removed' if existed else 'was not there'}")
     elif chosen.stop(engine.SERVICE):

@@ -105,8 +105,7 @@ class Cluster:
         return json.loads(self.kubectl("get", *arguments, "-o", "json").stdout)
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        documents = "\n---\n".join(json.dumps(obj) for obj in objects)
-        self.kubectl("apply", "-f", "-", text=documents)
+        self.kubectl("apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
     def pods(self, selector: str) -> list[dict[str, Any]]:
         """The pods of a selector that are not on their way out."""

@@ -45,12 +45,14 @@ def restart() -> None:
 def remove() -> bool:
     """Take everything of the agent off this host."""
     from agent.network.teardown import teardown
+    from agent.pods.volumes.memory import unmount_below
 
     chosen = services.choose(STATE)
     chosen.remove(SERVICE)
     engine.remove_ours()
     asyncio.run(teardown())
     engine.remove_images(*engine.pause_images())
+    unmount_below(AGENT_DATA)
     # Only the agent's own: a server may keep its data beside it.
     for path in (AGENT_DATA, ROOT):
         shutil.rmtree(path, ignore_errors=True)

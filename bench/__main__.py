@@ -1,0 +1,101 @@
+"""``python -m bench cluster``: Longboat beside Docker Swarm on the lab. ``python -m bench process``: one server alone.
+
+Prints a table; ``--write`` puts it into docs/benchmarks.md in place of the section of the same name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.cluster import ROOT, Cluster
+
+PAGE = ROOT / "docs/benchmarks.md"
+
+
+def cluster() -> list[str]:
+    from bench import side_by_side
+
+    rows = side_by_side.run()
+    table = ["| work | Longboat | Swarm | ratio |", "|---|---|---|---|"]
+    table += [f"| {row.work} | {row.longboat:.1f} s | {row.swarm:.1f} s | {row.ratio:.2f} |" for row in rows]
+    return table
+
+
+def process() -> list[str]:
+    """Start, memory, and the API's rates, with the load from a process of its own on the same cores."""
+    table = ["| what | figure |", "|---|---|"]
+    with tempfile.TemporaryDirectory() as scratch:
+        server = Cluster(Path(scratch))
+        began = time.perf_counter()
+        server.start()
+        table.append(f"| first start until ready, seen by kubectl | {time.perf_counter() - began:.2f} s |")
+        try:
+            table.append(f"| memory idle (RSS) | {resident(server):.0f} MB |")
+            command = [sys.executable, "bench/api.py", "--kubeconfig", str(server.kubeconfig)]
+            environ = os.environ | {"PYTHONPATH": str(ROOT)}
+            done = subprocess.run(
+                command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=600, check=True
+            )
+            table += [f"| {name.strip()} | {figure.strip()} |" for name, figure in figures(done.stdout)]
+            table.append(f"| memory after that load (RSS) | {resident(server):.0f} MB |")
+        finally:
+            server.stop()
+    return table
+
+
+def figures(text: str) -> list[tuple[str, str]]:
+    """The ``name: figure`` lines of bench/api.py."""
+    found = []
+    for line in text.splitlines():
+        name, colon, figure = line.partition(": ")
+        if colon:
+            found.append((name, figure))
+    return found
+
+
+def resident(server: Cluster) -> float:
+    assert server.process is not None
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    matched = re.search(r"VmRSS:\s+(\d+) kB", status)
+    return int(matched.group(1)) / 1024 if matched else 0.0
+
+
+def machine() -> str:
+    docker = subprocess.run(["docker", "--version"], capture_output=True, text=True).stdout.strip()
+    return (
+        f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()},"
+        f" {docker or 'no Docker'}, load {os.getloadavg()[0]:.1f} at the start"
+    )
+
+
+def write(name: str, lines: list[str]) -> None:
+    """Replace the section between the markers of ``name``."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    text = PAGE.read_text()
+    head, _, rest = text.partition(begin)
+    _, _, tail = rest.partition(end)
+    PAGE.write_text(f"{head}{begin}\n" + "\n".join(lines) + f"\n{end}{tail}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("part", choices=["cluster", "process"])
+    parser.add_argument("--write", action="store_true", help="into docs/benchmarks.md")
+    arguments = parser.parse_args()
+    lines = [f"Measured {time.strftime('%Y-%m-%d')} on {machine()}.", ""]
+    lines += cluster() if arguments.part == "cluster" else process()
+    print("\n".join(lines))
+    if arguments.write:
+        write(arguments.part, lines)
+
+
+if __name__ == "__main__":
+    main()
