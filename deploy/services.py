@@ -13,6 +13,11 @@ from typing import Protocol
 from deploy import supervise
 
 UNITS = Path("/etc/systemd/system")
+ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    # glibc gives every thread an arena of its own and hands little of it back; two are enough for our threads.
+    "MALLOC_ARENA_MAX": "2",
+}
 MARK = "# Written by longboat up; removed by longboat down --purge.\n"
 
 
@@ -91,10 +96,11 @@ class Systemd:
 
     def _unit(self, service: Service) -> str:
         command = " ".join(_quoted(word) for word in service.command)
-        environ = "".join(f"Environment={_quoted(f'{key}={value}')}\n" for key, value in service.environ)
+        given = ENVIRONMENT | dict(service.environ)
+        environ = "".join(f"Environment={_quoted(f'{key}={value}')}\n" for key, value in given.items())
         return (
             f"{MARK}[Unit]\nDescription=Longboat {service.name}\nAfter={service.after}\nWants=network-online.target\n"
-            f"StartLimitIntervalSec=0\n\n[Service]\nExecStart={command}\nEnvironment=PYTHONUNBUFFERED=1\n{environ}"
+            f"StartLimitIntervalSec=0\n\n[Service]\nExecStart={command}\n{environ}"
             "Restart=always\nRestartSec=1\nKillMode=mixed\nTimeoutStopSec=30\nLimitNOFILE=65536\n\n"
             "[Install]\nWantedBy=multi-user.target\n"
         )
@@ -117,7 +123,7 @@ class Supervised:
         command_file.write_text(command)
         root = str(Path(__file__).resolve().parent.parent)
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
-        environ = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | dict(service.environ)
+        environ = os.environ | {"PYTHONPATH": path} | ENVIRONMENT | dict(service.environ)
         supervise.start(service.command, pid_file=pid_file, log_file=self._log / f"{service.name}.log", environ=environ)
         return True
 
