@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from controlplane.apiserver.protobuf import wire
-from controlplane.apiserver.protobuf.wire import Malformed, Value
+from controlplane.apiserver.protobuf.wire import Malformed, TooMany, Value
 from shared import codec
-from shared.api.errors import BadRequest, UnsupportedMediaType
+from shared.api.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from shared.api.meta import JSON
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 MAGIC = b"k8s\0"
 MAX_WARNINGS = 20
 """More unknown fields than this are not listed: each may become a header of the answer."""
+
+MAX_VALUES = 100_000
+"""A ConfigMap of 1 MiB with a key every 32 bytes; reading as many takes about a third of a second."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -60,97 +63,102 @@ def _table() -> _Table:
 def decode(data: bytes, warnings: list[str]) -> JSON:
     """The object in a body, with its apiVersion and kind; unknown fields are added to ``warnings``.
 
-    Raises BadRequest for bytes that are no such object, UnsupportedMediaType for a kind that the table does not have.
+    Raises BadRequest for bytes that are no such object, RequestEntityTooLarge past ``MAX_VALUES``, and
+    UnsupportedMediaType for a kind that the table does not have.
     """
     try:
-        api_version, kind, raw = _envelope(data)
+        return _Decoder(warnings).body(data)
+    except TooMany as error:
+        raise RequestEntityTooLarge(f"the object provided is too large for protobuf: {error}") from error
+    except (Malformed, codec.CodecError) as error:
+        raise BadRequest(f"the object provided is unrecognized: invalid protobuf: {error}") from error
+
+
+class _Decoder:
+    """Reads one body."""
+
+    def __init__(self, warnings: list[str]) -> None:
+        self._warnings = warnings
+        self._wire = wire.Reader(MAX_VALUES)
+
+    def body(self, data: bytes) -> JSON:
+        """The envelope and what is in it. Its contentType says nothing, as in Kubernetes."""
+        if not data.startswith(MAGIC):
+            raise Malformed("the prefix of Kubernetes' protobuf is missing")
+        unknown = self._wire.members(data[len(MAGIC) :])
+        if unknown.get(3):
+            raise Malformed("the object is encoded in an unknown way")
+        type_meta = self._wire.members(wire.content(unknown.get(1, b"")))
+        api_version, kind = wire.text(type_meta.get(1, b"")), wire.text(type_meta.get(2, b""))
+        if not kind:
+            raise Malformed("the object does not say its kind")
         message = _table().kinds.get("v1/DeleteOptions" if kind == "DeleteOptions" else f"{api_version}/{kind}")
         if message is None:
             raise UnsupportedMediaType(
                 f'kind "{kind}" of version "{api_version}" is not understood as protobuf: send it as JSON'
             )
-        return {"apiVersion": api_version, "kind": kind, **_message(raw, message, warnings)}
-    except (Malformed, codec.CodecError) as error:
-        raise BadRequest(f"the object provided is unrecognized: invalid protobuf: {error}") from error
+        return {"apiVersion": api_version, "kind": kind, **self._message(wire.content(unknown.get(2, b"")), message)}
 
+    def _message(self, data: bytes, name: str) -> JSON:
+        known = _table().messages[name]
+        tree: JSON = {}
+        for number, value in self._wire.fields(data):
+            field = known.get(number)
+            if field is None:
+                self._unknown(name, number, value)
+            elif field.map:
+                self._put_pair(tree.setdefault(field.name, {}), field, value)
+            elif field.repeated and field.type in ("int", "bool") and isinstance(value, bytes):
+                items = (self._value(item, field.type) for item in self._wire.packed(value))
+                tree.setdefault(field.name, []).extend(items)
+            elif field.repeated:
+                tree.setdefault(field.name, []).append(self._value(value, field.type))
+            elif field.inline:
+                tree.update(self._message(wire.content(value), field.type))
+            else:
+                found = self._value(value, field.type)
+                if found is not None and (found or field.optional or not field.omit_empty or isinstance(found, dict)):
+                    tree[field.name] = found
+        return tree
 
-def _envelope(data: bytes) -> tuple[str, str, bytes]:
-    """apiVersion, kind and the object's own bytes. Its contentType says nothing, as in Kubernetes."""
-    if not data.startswith(MAGIC):
-        raise Malformed("the prefix of Kubernetes' protobuf is missing")
-    unknown = _members(data[len(MAGIC) :])
-    if unknown.get(3):
-        raise Malformed("the object is encoded in an unknown way")
-    type_meta = _members(wire.content(unknown.get(1, b"")))
-    kind = wire.text(type_meta.get(2, b""))
-    if not kind:
-        raise Malformed("the object does not say its kind")
-    return wire.text(type_meta.get(1, b"")), kind, wire.content(unknown.get(2, b""))
+    def _unknown(self, message: str, number: int, value: Value) -> None:
+        """Go writes fields that are no pointers even when empty: that a newer client does so is no news."""
+        text = f'unknown field "{message.rpartition(".")[2]}#{number}"'
+        if value and len(self._warnings) < MAX_WARNINGS and text not in self._warnings:
+            self._warnings.append(text)
 
+    def _put_pair(self, target: JSON, field: _Field, entry: Value) -> None:
+        pair = self._wire.members(wire.content(entry))
+        key = wire.text(pair.get(1, b""))
+        target[key] = self._value(pair.get(2, b""), "items" if field.repeated else field.type)
 
-def _members(data: bytes) -> dict[int, Value]:
-    """A small message's values by number, the last of each."""
-    return dict(wire.fields(data))
-
-
-def _message(data: bytes, name: str, warnings: list[str]) -> JSON:
-    known = _table().messages[name]
-    tree: JSON = {}
-    for number, value in wire.fields(data):
-        field = known.get(number)
-        if field is None:
-            # Go writes fields that are no pointers even when empty: a newer client that says nothing is no news.
-            text = f'unknown field "{name.rpartition(".")[2]}#{number}"'
-            if value and text not in warnings and len(warnings) < MAX_WARNINGS:
-                warnings.append(text)
-        elif field.map:
-            _put_pair(tree.setdefault(field.name, {}), field, value, warnings)
-        elif field.repeated and field.type in ("int", "bool") and isinstance(value, bytes):
-            tree.setdefault(field.name, []).extend(_value(item, field.type, warnings) for item in wire.packed(value))
-        elif field.repeated:
-            tree.setdefault(field.name, []).append(_value(value, field.type, warnings))
-        elif field.inline:
-            tree.update(_message(wire.content(value), field.type, warnings))
-        else:
-            found = _value(value, field.type, warnings)
-            if found is not None and (found or field.optional or not field.omit_empty or isinstance(found, dict)):
-                tree[field.name] = found
-    return tree
-
-
-def _put_pair(target: JSON, field: _Field, entry: Value, warnings: list[str]) -> None:
-    pair = _members(wire.content(entry))
-    key = wire.text(pair.get(1, b""))
-    target[key] = _value(pair.get(2, b""), "items" if field.repeated else field.type, warnings)
-
-
-def _value(value: Value, type_: str, warnings: list[str]) -> Any:
-    """One value; None for a time that is not set."""
-    if type_ == "string":
-        return wire.text(value)
-    if type_ == "int":
-        return wire.number(value)
-    if type_ == "bool":
-        return bool(wire.number(value))
-    data = wire.content(value)
-    if type_ == "bytes":
-        return base64.b64encode(data).decode()
-    if type_ in _table().messages:
-        return _message(data, type_, warnings)
-    if type_ == "items":
-        return [wire.text(item) for number, item in wire.fields(data) if number == 1]
-    inner = _members(data)
-    if type_ == "quantity":
-        return wire.text(inner.get(1, b"")) or "0"
-    if type_ == "intstr":
-        is_text = wire.number(inner.get(1, 0)) == 1
-        return wire.text(inner.get(3, b"")) if is_text else wire.number(inner.get(2, 0))
-    if type_ in ("time", "microtime"):
-        return _time(wire.number(inner.get(1, 0)), wire.number(inner.get(2, 0)), type_)
-    if type_ == "raw":
-        raw = wire.content(inner.get(1, b""))
-        return codec.decode(raw) if raw else None
-    raise TypeError(f"the table of fields names a type that is not known: {type_}")
+    def _value(self, value: Value, type_: str) -> Any:
+        """One value; None for a time that is not set."""
+        if type_ == "string":
+            return wire.text(value)
+        if type_ == "int":
+            return wire.number(value)
+        if type_ == "bool":
+            return bool(wire.number(value))
+        data = wire.content(value)
+        if type_ == "bytes":
+            return base64.b64encode(data).decode()
+        if type_ in _table().messages:
+            return self._message(data, type_)
+        if type_ == "items":
+            return [wire.text(item) for number, item in self._wire.fields(data) if number == 1]
+        inner = self._wire.members(data)
+        if type_ == "quantity":
+            return wire.text(inner.get(1, b"")) or "0"
+        if type_ == "intstr":
+            is_text = wire.number(inner.get(1, 0)) == 1
+            return wire.text(inner.get(3, b"")) if is_text else wire.number(inner.get(2, 0))
+        if type_ in ("time", "microtime"):
+            return _time(wire.number(inner.get(1, 0)), wire.number(inner.get(2, 0)), type_)
+        if type_ == "raw":
+            raw = wire.content(inner.get(1, b""))
+            return codec.decode(raw) if raw else None
+        raise TypeError(f"the table of fields names a type that is not known: {type_}")
 
 
 def _time(seconds: int, nanos: int, type_: str) -> str | None:

@@ -22,39 +22,60 @@ class Malformed(ValueError):
     """The bytes are not what they claim to be; the message says why, in words for the user."""
 
 
-def fields(data: bytes) -> Iterator[tuple[int, Value]]:
-    """(number, value) of each field of a message, in their order. Raises Malformed."""
-    at, end = 0, len(data)
-    while at < end:
-        key, at = _varint(data, at)
-        number, wire_type = key >> 3, key & 7
-        if not number:
-            raise Malformed("a field has the number 0")
-        if wire_type == _VARINT:
+class TooMany(Malformed):
+    """More values than the reader is to read."""
+
+
+class Reader:
+    """Reads one body, at most ``limit`` values of it, nested ones counted: a few bytes can be a value, and reading a
+    body of some megabytes of them would hold up the process for seconds."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = self._left = limit
+
+    def fields(self, data: bytes) -> Iterator[tuple[int, Value]]:
+        """(number, value) of each field of a message, in their order. Raises Malformed."""
+        at, end = 0, len(data)
+        while at < end:
+            self._count()
+            key, at = _varint(data, at)
+            number, wire_type = key >> 3, key & 7
+            if not number:
+                raise Malformed("a field has the number 0")
+            if wire_type == _VARINT:
+                value, at = _varint(data, at)
+                yield number, value
+            elif wire_type == _BYTES:
+                size, at = _varint(data, at)
+                if size > end - at:
+                    raise Malformed("it ends too soon")
+                yield number, data[at : at + size]
+                at += size
+            elif wire_type in _FIXED:
+                layout, size = _FIXED[wire_type]
+                if size > end - at:
+                    raise Malformed("it ends too soon")
+                yield number, struct.unpack_from(layout, data, at)[0]
+                at += size
+            else:
+                raise Malformed(f"wire type {wire_type} is not used")
+
+    def members(self, data: bytes) -> dict[int, Value]:
+        """A message's values by number, the last of each. Raises Malformed."""
+        return dict(self.fields(data))
+
+    def packed(self, data: bytes) -> Iterator[int]:
+        """The varints of a packed repeated field. Raises Malformed."""
+        at = 0
+        while at < len(data):
+            self._count()
             value, at = _varint(data, at)
-            yield number, value
-        elif wire_type == _BYTES:
-            size, at = _varint(data, at)
-            if size > end - at:
-                raise Malformed("it ends too soon")
-            yield number, data[at : at + size]
-            at += size
-        elif wire_type in _FIXED:
-            layout, size = _FIXED[wire_type]
-            if size > end - at:
-                raise Malformed("it ends too soon")
-            yield number, struct.unpack_from(layout, data, at)[0]
-            at += size
-        else:
-            raise Malformed(f"wire type {wire_type} is not used")
+            yield value
 
-
-def packed(data: bytes) -> Iterator[int]:
-    """The varints of a packed repeated field. Raises Malformed."""
-    at = 0
-    while at < len(data):
-        value, at = _varint(data, at)
-        yield value
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TooMany(f"it holds more than {self._limit} values")
 
 
 def number(value: Value) -> int:

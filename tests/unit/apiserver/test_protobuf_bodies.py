@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from controlplane.apiserver import protobuf
 from controlplane.apiserver.protobuf import wire
 from shared import codec
-from shared.api.errors import BadRequest, UnsupportedMediaType
+from shared.api.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 KUBECTL_CREATE_NAMESPACE = bytes.fromhex(
     "6b3873000a0f0a02763112094e616d657370616365121d0a150a0573686f727412001a0022002a0032003800420012001a020a001a002200"
@@ -235,6 +235,24 @@ def test_warnings_are_few_and_each_is_given_once() -> None:
     assert len(warnings) == len(set(warnings)) == 20
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        (2, _message(*((2, b"") for _ in range(100_000)))),
+        (1, _message((8, _message(*((1, 0) for _ in range(100_000)))))),
+    ],
+    ids=["empty containers", "one time"],
+)
+def test_more_values_than_can_be_read_quickly_are_refused(part: tuple[int, bytes]) -> None:
+    with pytest.raises(RequestEntityTooLarge, match="more than 100000 values"):
+        protobuf.decode(_body("v1", "Pod", _message(part)), [])
+
+
+def test_a_large_config_map_is_read() -> None:
+    entries = [(2, _message((1, f"key-{index}"), (2, "v" * 20))) for index in range(30_000)]
+    assert len(_decode("v1", "ConfigMap", *entries)["data"]) == 30_000
+
+
 def test_a_quantity_without_text_is_zero() -> None:
     container = _message((1, "c"), (8, _message((1, _message((1, "cpu"), (2, b""))))))
     pod = _decode("v1", "Pod", (2, _message((2, container))))
@@ -293,7 +311,7 @@ def test_a_damaged_body_is_an_object_or_refused(command: str, data: st.DataObjec
 
 @given(st.integers(-(1 << 63), (1 << 63) - 1))
 def test_numbers_of_64_bits(value: int) -> None:
-    [(field, found)] = wire.fields(_message((3, value)))
+    [(field, found)] = wire.Reader(1).fields(_message((3, value)))
     assert (field, wire.number(found)) == (3, value)
 
 
