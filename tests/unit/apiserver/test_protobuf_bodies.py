@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.apiserver import protobuf
@@ -272,6 +272,7 @@ def test_times(seconds: int, nanos: int, text: str | None) -> None:
     assert lease["spec"].get("renewTime") == text
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80) | st.binary(max_size=80).map(lambda rest: b"k8s\0" + rest))
 def test_any_bytes_are_an_object_or_refused(data: bytes) -> None:
     with contextlib.suppress(BadRequest, UnsupportedMediaType):
@@ -290,6 +291,7 @@ _VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(_KINDS), st.lists(st.tuples(st.integers(1, 12), _VALUES), max_size=4))
 def test_any_fields_are_an_object_or_a_bad_request(kind: tuple[str, str], parts: list[tuple[int, Any]]) -> None:
     try:
@@ -300,6 +302,7 @@ def test_any_fields_are_an_object_or_a_bad_request(kind: tuple[str, str], parts:
     assert codec.decode(codec.encode(tree)) == tree
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(KUBECTL_SENDS)), st.data())
 def test_a_damaged_body_is_an_object_or_refused(command: str, data: st.DataObject) -> None:
     body = bytearray.fromhex(KUBECTL_SENDS[command][0])
@@ -309,6 +312,7 @@ def test_a_damaged_body_is_an_object_or_refused(command: str, data: st.DataObjec
         codec.encode(protobuf.decode(bytes(body), []))
 
 
+@settings(deadline=None)
 @given(st.integers(-(1 << 63), (1 << 63) - 1))
 def test_numbers_of_64_bits(value: int) -> None:
     [(field, found)] = wire.Reader(1).fields(_message((3, value)))
