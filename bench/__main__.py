@@ -6,6 +6,7 @@ Prints a table; ``--write`` puts it into docs/benchmarks.md in place of the sect
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import re
@@ -39,26 +40,19 @@ def process() -> list[str]:
         table.append(f"| first start until ready, seen by kubectl | {time.perf_counter() - began:.2f} s |")
         try:
             table.append(f"| memory idle (RSS) | {resident(server):.0f} MB |")
-            command = [sys.executable, "bench/api.py", "--kubeconfig", str(server.kubeconfig)]
+            command = [sys.executable, "bench/api.py", "--json", "--kubeconfig", str(server.kubeconfig)]
             environ = os.environ | {"PYTHONPATH": str(ROOT)}
-            done = subprocess.run(
-                command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=600, check=True
-            )
-            table += [f"| {name.strip()} | {figure.strip()} |" for name, figure in figures(done.stdout)]
+            done = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, timeout=600, check=True)
+            table += [
+                f"| {row['work'].strip()} | {row['per_second']:,.0f}/s"
+                + (f", p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms" if row["p50_ms"] else "")
+                + f" {row['note']} |"
+                for row in json.loads(done.stdout)
+            ]
             table.append(f"| memory after that load (RSS) | {resident(server):.0f} MB |")
         finally:
             server.stop()
     return table
-
-
-def figures(text: str) -> list[tuple[str, str]]:
-    """The ``name: figure`` lines of bench/api.py."""
-    found = []
-    for line in text.splitlines():
-        name, colon, figure = line.partition(": ")
-        if colon:
-            found.append((name, figure))
-    return found
 
 
 def resident(server: Cluster) -> float:

@@ -42,6 +42,7 @@ from controlplane.scheduler.loop import Scheduler
 from controlplane.settings import ServerSettings, split_address
 from controlplane.store.sqlite import SqliteStore
 from shared import pki
+from shared.addresses import own_address
 from shared.api.kinds import PODS
 from shared.client.kubeconfig import ensure_admin_kubeconfig
 from shared.cluster_pki import ClusterPki, ensure_cluster_pki
@@ -66,7 +67,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
     """Serve until SIGTERM or SIGINT. Raises ServerError, DataDirError, PkiError, OSError."""
     host, port = split_address(settings.listen, "--listen")
     listener = _listen(host, port)
-    advertise = settings.advertise or f"{_own_address()}:{port}"
+    advertise = settings.advertise or f"{own_address()}:{port}"
     advertised_host, _ = split_address(advertise, "--advertise")
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)
@@ -161,16 +162,6 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise ServerError(f"--listen {host}:{port}: {error.strerror}; is another server running there?") from error
     return listener
-
-
-def _own_address() -> str:
-    """The address that this machine uses towards others; loopback when it has no route."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # a documentation address (RFC 5737): nothing is sent
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
 
 
 async def _keep_certificates(renew: Callable[[], ClusterPki], context: ssl.SSLContext) -> None:

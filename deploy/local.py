@@ -26,6 +26,7 @@ from deploy.progress import Progress
 from deploy.samples import image
 from deploy.services import Service, longboat_command
 from shared import codec, pki
+from shared.addresses import own_address
 from shared.api.errors import AlreadyExists, NotFound, StatusError
 from shared.api.kinds import DEPLOYMENTS, LEASES, NODE_LEASE_NAMESPACE, NODES, PODS
 
@@ -48,7 +49,7 @@ async def bring_up(state: Path, *, port: int, sample: bool) -> None:
     with progress.step("Docker engine") as step:
         version, started = await asyncio.to_thread(engine.ensure, chosen)
         (step.did if started else step.found)(f"Docker engine {version}{' started' if started else ''}")
-    address = _own_address()
+    address = own_address()
     kubeconfig = state / "server" / ADMIN_KUBECONFIG
     with progress.step("control plane") as step:
         _check_port(port, chosen)
@@ -216,16 +217,6 @@ async def _ready(kubeconfig: Path) -> bool:
     async with connect(kubeconfig) as connection:
         await connection.client.request("GET", "/readyz")
         return True
-
-
-def _own_address() -> str:
-    """The address that this machine uses towards others; loopback when it has no route."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # a documentation address: nothing is sent
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
 
 
 def _check_port(port: int, chosen: services.Services) -> None:
