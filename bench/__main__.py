@@ -63,10 +63,9 @@ def resident(server: Cluster) -> float:
 
 
 def machine() -> str:
-    docker = subprocess.run(["docker", "--version"], capture_output=True, text=True).stdout.strip()
     return (
         f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()},"
-        f" {docker or 'no Docker'}, load {os.getloadavg()[0]:.1f} at the start"
+        f" load {os.getloadavg()[0]:.1f} at the start"
     )
 
 
