@@ -63,20 +63,6 @@ def readings(data_root: str, fallback: Path) -> Readings:
     )
 
 
-def address_towards(host: str, port: int) -> str:
-    """The local address that packets to ``host`` (an address) leave from; empty without a route.
-
-    Connecting a UDP socket asks the routing table and sends nothing.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((host, port or 9))
-            return str(probe.getsockname()[0])
-    except OSError:
-        return ""
-
-
 def _memory_available() -> int:
     for line in _text("/proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):

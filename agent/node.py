@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from agent import host, node_status
 from agent.node_status import Observed, Previous
 from agent.runtime.base import EngineInfo, RuntimeFailure
+from shared.addresses import address_towards, outward_address
 from shared.api.errors import AlreadyExists, NotFound, StatusError
 from shared.api.kinds import NODES
 from shared.api.meta import JSON
@@ -232,9 +233,7 @@ class NodeRegistration:
         except OSError:
             found = []
         for *_, target in found:
-            address = host.address_towards(str(target[0]), parts.port or 443)
+            address = address_towards(str(target[0]), parts.port or 443)
             if address and not address.startswith("127.") and address != "::1":
                 return address
-        # 192.0.2.1 is nobody's (RFC 5737): it takes the default route.
-        outward = host.address_towards("192.0.2.1", 9)
-        return outward or (host.address_towards(str(found[0][-1][0]), 9) if found else "")
+        return outward_address() or (address_towards(str(found[0][-1][0]), 9) if found else "")

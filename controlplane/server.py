@@ -42,16 +42,15 @@ from controlplane.scheduler.loop import Scheduler
 from controlplane.settings import ServerSettings, split_address
 from controlplane.store.sqlite import SqliteStore
 from shared import pki
-from shared.addresses import own_address
+from shared.addresses import outward_address
 from shared.api.kinds import PODS
-from shared.client.kubeconfig import ensure_admin_kubeconfig
+from shared.client.kubeconfig import ADMIN_KUBECONFIG, ensure_admin_kubeconfig
 from shared.cluster_pki import ClusterPki, ensure_cluster_pki
 from shared.work.clock import Clock, SystemClock
 from shared.work.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
 
-ADMIN_KUBECONFIG = "admin.kubeconfig"
 CERTIFICATE_CHECK = 6 * 3600.0
 """Seconds between looks at the server certificate's age."""
 
@@ -67,7 +66,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
     """Serve until SIGTERM or SIGINT. Raises ServerError, DataDirError, PkiError, OSError."""
     host, port = split_address(settings.listen, "--listen")
     listener = _listen(host, port)
-    advertise = settings.advertise or f"{own_address()}:{port}"
+    advertise = settings.advertise or f"{outward_address() or '127.0.0.1'}:{port}"
     advertised_host, _ = split_address(advertise, "--advertise")
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)

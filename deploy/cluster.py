@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared import pki
+from shared.api.errors import NotFound
+from shared.api.kinds import NODES
 from shared.client import kubeconfig as kubeconfigs
 from shared.client.http import HttpClient
-from shared.client.kubeconfig import ClusterAccess, KubeconfigError
-
-ADMIN_KUBECONFIG = "admin.kubeconfig"
-"""The administrator's kubeconfig in a server's data directory."""
+from shared.client.kubeconfig import ADMIN_KUBECONFIG, ClusterAccess, KubeconfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,14 @@ class Connection:
         if self.access.ca_pem is None:
             raise KubeconfigError("the kubeconfig names no certificate-authority, which a join token needs")
         return pki.ca_digest(self.access.ca_pem)
+
+    async def node_ready(self, name: str) -> bool:
+        """Whether the cluster has a node of that name that is Ready."""
+        try:
+            found = await self.client.get(NODES, name)
+        except NotFound:
+            return False
+        return any(c.type == "Ready" and c.status == "True" for c in found.status.conditions)
 
 
 def access(kubeconfig: Path | None, data_dir: Path | None) -> ClusterAccess:

@@ -21,14 +21,15 @@ from typing import Any
 import aiohttp
 
 from deploy import engine, services, tokens
-from deploy.cluster import ADMIN_KUBECONFIG, Connection, connect
+from deploy.cluster import Connection, connect
 from deploy.progress import Progress
 from deploy.samples import image
 from deploy.services import Service, longboat_command
 from shared import codec, pki
-from shared.addresses import own_address
+from shared.addresses import outward_address
 from shared.api.errors import AlreadyExists, NotFound, StatusError
-from shared.api.kinds import DEPLOYMENTS, LEASES, NODE_LEASE_NAMESPACE, NODES, PODS
+from shared.api.kinds import DEPLOYMENTS, LEASES, NODE_LEASE_NAMESPACE, PODS
+from shared.client.kubeconfig import ADMIN_KUBECONFIG
 
 SERVER, AGENT = "longboat-server", "longboat-agent"
 HELLO_IMAGE = "longboat/hello:1"
@@ -49,7 +50,7 @@ async def bring_up(state: Path, *, port: int, sample: bool) -> None:
     with progress.step("Docker engine") as step:
         version, started = await asyncio.to_thread(engine.ensure, chosen)
         (step.did if started else step.found)(f"Docker engine {version}{' started' if started else ''}")
-    address = own_address()
+    address = outward_address() or "127.0.0.1"
     kubeconfig = state / "server" / ADMIN_KUBECONFIG
     with progress.step("control plane") as step:
         _check_port(port, chosen)
@@ -115,14 +116,13 @@ async def _bring_up_node(progress: Progress, connection: Connection, chosen: ser
 
         async def ready() -> bool:
             try:
-                node = await connection.client.get(NODES, name)
                 lease = await connection.client.get(LEASES, name, NODE_LEASE_NAMESPACE)
             except NotFound:
                 return False
             # After a restart the old Ready stands until the lease ends: an agent just started must have reported.
             reported = lease.spec.renew_time
             fresh = not started or (reported is not None and reported >= began)
-            return fresh and any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
+            return fresh and await connection.node_ready(name)
 
         await _until(ready, f"the node did not become Ready; see {chosen.log_hint(AGENT)}", timeout=90)
         (state / "join-token").unlink(missing_ok=True)

@@ -162,14 +162,14 @@ async def _upload(run: _Run, host: Remote, step: Upload) -> str:
 async def _start(run: _Run, host: Remote, step: Start) -> str:
     await host.write(str(onhost.TOKEN_FILE), run.token.encode())
     arguments = ["start", "--server", run.connection.access.server, "--node", step.node]
-    if step.anew or not await _is_ready(run, step.node):
+    if step.anew or not await run.connection.node_ready(step.node):
         arguments.append("--restart")
     return "agent started" if await _onhost(host, *arguments) else "agent runs"
 
 
 async def _wait_ready(run: _Run, node: str) -> str:
     deadline = asyncio.get_running_loop().time() + READY_TIMEOUT
-    while not await _is_ready(run, node):
+    while not await run.connection.node_ready(node):
         if asyncio.get_running_loop().time() > deadline:
             raise NodeError(
                 f"node {node} was not Ready within {READY_TIMEOUT:.0f} s; on the host: journalctl -u {onhost.SERVICE}"
@@ -177,14 +177,6 @@ async def _wait_ready(run: _Run, node: str) -> str:
             )
         await asyncio.sleep(0.2)
     return "Ready"
-
-
-async def _is_ready(run: _Run, node: str) -> bool:
-    try:
-        found = await run.connection.client.get(NODES, node)
-    except NotFound:
-        return False
-    return any(c.type == "Ready" and c.status == "True" for c in found.status.conditions)
 
 
 async def _onhost(host: Remote, *arguments: str) -> bool:

@@ -22,6 +22,8 @@ from shared.pki import KeyPair, PkiError
 from shared.work.clock import Clock, SystemClock
 
 CLUSTER_NAME = "longboat"
+ADMIN_KUBECONFIG = "admin.kubeconfig"
+"""The administrator's kubeconfig, in a server's data directory."""
 
 
 class KubeconfigError(Exception):
