@@ -9,13 +9,12 @@ Blocking, for one worker thread.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
-import threading
 from collections.abc import Mapping, Sequence
-from ctypes import CDLL, get_errno
 from typing import Any
+
+from agent.namespaces import Kind, call_in
 
 _HEADER = struct.Struct("=IHHII")
 _NLMSG_ERROR = 2
@@ -23,7 +22,6 @@ _REQUEST, _ACK, _EXCLUSIVE, _CREATE = 0x1, 0x4, 0x200, 0x400
 _NEWLINK, _DELLINK, _NEWADDR, _NEWROUTE = 16, 17, 20, 24
 _UP = 0x1
 _BUFFER = 64 * 1024
-_CLONE_NEWNET = 0x40000000
 _TIMEOUT = 10.0
 
 
@@ -123,29 +121,6 @@ def open_netlink() -> socket.socket:
 
 
 def open_netlink_in(namespace: int) -> socket.socket:
-    """A socket in the network namespace behind a descriptor. A socket stays in the namespace it was made in; the
-    thread that enters it lives for this only, so that no other work can happen in the wrong one. Raises OSError."""
-    opened: list[socket.socket] = []
-    failures: list[OSError] = []
-
-    def enter() -> None:
-        try:
-            if CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET) != 0:
-                number = get_errno()
-                raise OSError(number, os.strerror(number))
-            opened.append(open_netlink())
-        except OSError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=enter, name="netns", daemon=True)
-    thread.start()
-    thread.join(_TIMEOUT)
-    if opened:
-        return opened[0]
-    raise failures[0] if failures else TimeoutError("the network namespace could not be entered in time")
-
-
-def same_namespace(one: int, other: int) -> bool:
-    """Whether two descriptors mean the same namespace."""
-    first, second = os.fstat(one), os.fstat(other)
-    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
+    """A socket in the network namespace behind a descriptor; it stays in the namespace it was made in. Raises
+    OSError."""
+    return call_in(namespace, Kind.NETWORK, open_netlink, _TIMEOUT)

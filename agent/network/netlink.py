@@ -16,9 +16,10 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+from agent.namespaces import same_namespace
 from agent.network import plan
 from agent.network.base import NetworkFailure
-from agent.network.messages import Batch, open_netlink, open_netlink_in, same_namespace
+from agent.network.messages import Batch, open_netlink, open_netlink_in
 
 logger = logging.getLogger(__name__)
 _LOOPBACK, _PEER = 1, 100

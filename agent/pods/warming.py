@@ -54,7 +54,9 @@ class Warming:
         while tools.pool.missing(tools.clock.monotonic()) > 0:
             await _within(self._idle(), PATIENCE)
             async with tools.starts.slot(Urgency.WARM):
-                tools.pool.put(await make(tools))
+                with tools.pool.coming():
+                    warm = await make(tools)
+                tools.pool.put(warm)
         while (surplus := tools.pool.surplus(tools.clock.monotonic())) is not None:
             await discard(tools, surplus)
 

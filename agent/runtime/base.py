@@ -216,6 +216,11 @@ class Runtime(Protocol):
         """Give a warm sandbox to a pod (a rename, durable before it returns)."""
         ...
 
+    async def release_sandbox(self, sandbox: Sandbox) -> Sandbox | None:
+        """Take a running sandbox back from a pod whose containers are gone: it is a warm one then. None when it will
+        not do for another pod: something of this one (shared memory, message queues) is left in it."""
+        ...
+
     async def remove_sandbox(self, sandbox_id: str) -> None:
         """Kill and remove; no error if it is gone."""
         ...

@@ -11,12 +11,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from docker import APIClient
 
+from agent.namespaces import ipc_objects, set_hostname
 from agent.runtime import docker_events, docker_exec, docker_logs, docker_pull, pause
 from agent.runtime import docker_names as names
 from agent.runtime.base import (
@@ -35,7 +37,6 @@ from agent.runtime.base import (
 )
 from agent.runtime.docker_engine import DockerEngine, is_conflict
 from agent.runtime.docker_errors import status_of
-from agent.runtime.docker_hostname import set_hostname
 from agent.runtime.docker_options import DockerOptions
 from agent.runtime.docker_spec import container_body, probe_body, sandbox_body
 from agent.runtime.images import PresentImages, parse_reference
@@ -151,6 +152,11 @@ class DockerRuntime:
             found = await self._find(sandbox_id)
             if found is None or found["Name"].lstrip("/") != name:
                 raise RuntimeFailure(failure.message, "CreatePodSandboxError") from failure
+
+    async def release_sandbox(self, sandbox: Sandbox) -> Sandbox | None:
+        """Raises RuntimeFailure with CreatePodSandboxError."""
+        rename = partial(_release, sandbox, names.warm_sandbox_name(self._token()))
+        return await self._engine.call("release_sandbox", rename, write=True)
 
     async def remove_sandbox(self, sandbox_id: str) -> None:
         await self.remove_container(sandbox_id)
@@ -316,6 +322,18 @@ def _start(container_id: str, client: APIClient) -> None:
 
 def _rename(container_id: str, name: str, client: APIClient) -> None:
     client.rename(container_id, name)
+
+
+def _release(sandbox: Sandbox, name: str, client: APIClient) -> Sandbox | None:
+    try:
+        left = ipc_objects(sandbox.process_id)
+    except OSError as error:
+        left = [str(error)]
+    if left:
+        logger.debug("a sandbox is not used again", extra={"sandbox": sandbox.id, "left": left[:5]})
+        return None
+    client.rename(sandbox.id, name)
+    return replace(sandbox, pod=None)
 
 
 def _stop(container_id: str, grace: int, client: APIClient) -> bool:

@@ -87,6 +87,7 @@ _REASONS = {
     "create_sandbox": "CreatePodSandboxError",
     "start_sandbox": "CreatePodSandboxError",
     "claim_sandbox": "CreatePodSandboxError",
+    "release_sandbox": "CreatePodSandboxError",
     "stop": "KillContainerError",
     "remove": "KillContainerError",
     "pull": "ErrImagePull",

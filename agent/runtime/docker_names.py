@@ -1,8 +1,8 @@
 """How Longboat's containers are named and labelled in Docker, and how they are read back. Pure.
 
-A sandbox's *name* says which pod it serves, since a warm one learns it only when it is claimed and labels cannot
-change; an app container's *labels* say all, its name makes creation idempotent. Only containers with our node's
-label are ours: several agents may share a daemon.
+A sandbox's *name* says which pod it serves, since it serves one after another and labels cannot change; an app
+container's *labels* say all, its name makes creation idempotent. Only containers with our node's label are ours:
+several agents may share a daemon.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def is_warm(name: str) -> bool:
     return name.lstrip("/").startswith(_WARM)
 
 
-def sandbox_labels(node: str, pod: PodIdentity | None) -> dict[str, str]:
-    labels = {NODE: node, SANDBOX: "true"}
-    return labels | pod_labels(pod) if pod else labels
+def sandbox_labels(node: str) -> dict[str, str]:
+    """Nothing of its pod, which may be another one tomorrow."""
+    return {NODE: node, SANDBOX: "true"}
 
 
 def pod_labels(pod: PodIdentity) -> dict[str, str]:
@@ -79,7 +79,7 @@ def container_labels(node: str, spec: ContainerSpec) -> dict[str, str]:
 
 
 def event_pod_uid(attributes: Mapping[str, str]) -> str:
-    """The pod's uid out of an event: its label, or for a claimed sandbox its name."""
+    """The pod's uid out of an event: its label, or for a sandbox its name."""
     if uid := attributes.get(POD_UID):
         return uid
     pod = pod_of(attributes.get("name", ""))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import itertools
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -166,6 +167,14 @@ class HollowRuntime:
             raise RuntimeFailure(f"no such sandbox: {sandbox_id}", "CreatePodSandboxError")
         self.sandboxes[sandbox_id] = replace(sandbox, pod=pod)
 
+    async def release_sandbox(self, sandbox: Sandbox) -> Sandbox | None:
+        await self._call("release_sandbox")
+        found = self.sandboxes.get(sandbox.id)
+        if found is None or not found.running:
+            return None
+        self.sandboxes[sandbox.id] = replace(found, pod=None)
+        return self.sandboxes[sandbox.id]
+
     async def remove_sandbox(self, sandbox_id: str) -> None:
         await self._call("remove_sandbox", self._latency.remove)
         self.sandboxes.pop(sandbox_id, None)
@@ -266,21 +275,21 @@ class HollowRuntime:
 
 
 class HollowNetwork:
-    """Addresses from the node's pod CIDR, and nothing behind them."""
+    """Addresses from the node's pod CIDR, going round as the real ones do, and nothing behind them."""
 
     def __init__(self) -> None:
-        self._free: list[str] = []
+        self._free: deque[str] = deque()
         self._addresses: dict[str, str] = {}
         self.published: dict[str, tuple[PortMapping, ...]] = {}
 
     async def setup(self, pod_cidr: str) -> None:
         used = set(self._addresses.values())
         hosts = [str(host) for host in itertools.islice(ipaddress.ip_network(pod_cidr).hosts(), 1, 1025)]
-        self._free = [host for host in reversed(hosts) if host not in used]
+        self._free = deque(host for host in hosts if host not in used)
 
     async def attach(self, pod: PodIdentity | None, sandbox_id: str, process_id: int) -> str:
         if sandbox_id not in self._addresses:
-            self._addresses[sandbox_id] = self._free.pop() if self._free else ""
+            self._addresses[sandbox_id] = self._free.popleft() if self._free else ""
         return self._addresses[sandbox_id]
 
     async def publish(self, pod: PodIdentity, address: str, ports: Sequence[PortMapping]) -> None:

@@ -242,6 +242,24 @@ async def test_a_warm_sandbox_is_used_and_replaced(host: Host) -> None:
         await host.until(lambda: len(agent.tools.pool) == 1)
 
 
+async def test_the_sandbox_of_a_pod_that_ends_serves_the_next_one_at_another_address(host: Host) -> None:
+    async with host.agent(warm_pool=1, warm_pool_minimum=1) as agent:
+        await host.until(lambda: len(agent.tools.pool) == 1)
+        await host.create()
+        await host.until(host.ready)
+        address = host.pod().status.pod_ip
+        await host.until(lambda: len(agent.tools.pool) == 1)
+        agent.tools.pool.take()  # the pool wants another one now
+        used, made = host.running()[0].sandbox_id, host.runtime.calls["create_sandbox"]
+        await host.client.delete(PODS, "p", "default", grace_period_seconds=0)
+        await host.until(lambda: len(agent.tools.pool) == 1)
+        assert host.runtime.calls["create_sandbox"] == made
+        await host.create("next")
+        await host.until(lambda: host.ready("next"))
+        assert host.running()[0].sandbox_id == used
+        assert host.pod("next").status.pod_ip not in ("", address)
+
+
 async def test_a_crash_is_restarted_at_once_and_then_with_back_off(host: Host) -> None:
     async with host.agent():
         await host.create()

@@ -13,7 +13,7 @@ from agent.pods.plan import EnsureSandbox, PrepareVolumes, PublishPorts
 from agent.pods.pool import WarmSandbox
 from agent.pods.steps.base import StepFailed, Tools, Work
 from agent.pods.volumes.base import VolumeFailure
-from agent.runtime.base import RuntimeFailure, RuntimeUnavailable, SandboxSpec
+from agent.runtime.base import RuntimeFailure, RuntimeUnavailable, Sandbox, SandboxSpec
 from shared.api.core import Pod
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,9 @@ async def ensure_sandbox(work: Work, step: EnsureSandbox, pod: Pod) -> None:
             tools.pool.arrived(began)
         if not (step.warm and await _claim(work)):
             async with tools.starts.slot(Urgency.SANDBOX):
-                await _create(work, step)
+                if not (step.warm and await _claim(work)):  # one may have come while this pod waited
+                    await _create(work, step)
+                    metrics.WARM_CLAIMS.labels("none").inc()
         address = tools.node.host_ip if step.host_network else state.address
         await tools.volumes.write_host_files(pod, address, step.hostname)
     except VolumeFailure as error:
@@ -67,7 +69,6 @@ async def _claim(work: Work) -> bool:
         state.address = warm.address
         metrics.WARM_CLAIMS.labels("warm").inc()
         return True
-    metrics.WARM_CLAIMS.labels("none").inc()
     return False
 
 
@@ -78,6 +79,45 @@ async def discard(tools: Tools, warm: WarmSandbox) -> None:
         await tools.runtime.remove_sandbox(warm.sandbox.id)
     except (RuntimeFailure, NetworkFailure) as error:
         logger.warning("a warm sandbox cannot be removed", extra={"sandbox": warm.sandbox.id, "error": str(error)})
+
+
+async def recycle(work: Work) -> bool:
+    """Give the sandbox of a pod whose containers are gone to the warm pool, if that wants one; whether it took it.
+
+    It gets a link and an address of its own again: of the pod's network nothing is left in it, for what outlives a
+    link (rules, settings of the kernel) takes CAP_NET_ADMIN, which no container has. Raises RuntimeFailure,
+    NetworkFailure.
+    """
+    tools, state = work.tools, work.state
+    sandbox = state.sandbox
+    if sandbox is None or not sandbox.running or sandbox.host_network or state.containers:
+        return False
+    if tools.pool.missing(tools.clock.monotonic()) <= 0:
+        return False
+    with tools.pool.coming():
+        await tools.network.detach(state.identity, sandbox.id)
+        try:
+            released = await tools.runtime.release_sandbox(sandbox)
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure:
+            released = None  # its removal tells what is wrong with it, if it is not gone anyway
+    if released is None:
+        return False
+    tools.supervisor.spawn(f"recycle sandbox {sandbox.id[:12]}", _plug(tools, released))
+    return True
+
+
+async def _plug(tools: Tools, sandbox: Sandbox) -> None:
+    """Into the pool with a network of its own."""
+    with tools.pool.coming():
+        try:
+            address = await tools.network.attach(None, sandbox.id, sandbox.process_id)
+        except NetworkFailure as error:
+            logger.warning("a sandbox cannot be used again", extra={"sandbox": sandbox.id, "error": str(error)})
+            await discard(tools, WarmSandbox(sandbox, ""))
+            return
+    tools.pool.put(WarmSandbox(sandbox, address))
 
 
 async def _create(work: Work, step: EnsureSandbox) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from agent.network.base import NetworkFailure
 from agent.pods.plan import CleanUp, DeletePodObject, RemoveContainers, RemoveSandboxes
 from agent.pods.steps.base import StepFailed, Work
+from agent.pods.steps.sandbox import recycle
 from agent.runtime.base import RuntimeFailure
 from shared.api.core import Pod
 from shared.api.errors import Conflict, NotFound, StatusError
@@ -38,21 +39,27 @@ async def _remove(work: Work, container_id: str) -> RuntimeFailure | None:
 
 
 async def remove_sandboxes(work: Work, step: RemoveSandboxes) -> None:
-    """Network and sandbox side by side: either takes a while, and neither needs the other."""
-    tools, state = work.tools, work.state
+    """The warm pool may have use for the one that runs; the others go."""
+    state = work.state
     for sandbox_id in step.ids:
-        if state.sandbox is not None and state.sandbox.id == sandbox_id:
-            state.sandbox = replace(state.sandbox, running=False)  # its end, which the engine tells, is no news
+        current = state.sandbox is not None and state.sandbox.id == sandbox_id
         try:
-            await asyncio.gather(
-                tools.network.detach(state.identity, sandbox_id), tools.runtime.remove_sandbox(sandbox_id)
-            )
+            if not (current and await recycle(work)):
+                await _remove_sandbox(work, sandbox_id)
         except (RuntimeFailure, NetworkFailure) as error:
             text = f"Failed to remove pod sandbox: {error}"
             raise StepFailed("FailedKillPod", text, event="FailedKillPod") from error
-        if state.sandbox is not None and state.sandbox.id == sandbox_id:
+        if current:
             state.sandbox, state.address, state.published = None, "", False
         state.old_sandboxes = [sandbox for sandbox in state.old_sandboxes if sandbox.id != sandbox_id]
+
+
+async def _remove_sandbox(work: Work, sandbox_id: str) -> None:
+    """Network and sandbox side by side: either takes a while, and neither needs the other."""
+    tools, state = work.tools, work.state
+    if state.sandbox is not None and state.sandbox.id == sandbox_id:
+        state.sandbox = replace(state.sandbox, running=False)  # its end, which the engine tells, is no news
+    await asyncio.gather(tools.network.detach(state.identity, sandbox_id), tools.runtime.remove_sandbox(sandbox_id))
 
 
 async def clean_up(work: Work, step: CleanUp) -> None:

@@ -38,3 +38,10 @@ def test_a_pool_asks_for_what_is_missing() -> None:
         pool.arrived(NOW)
     assert pool.missing(NOW) == 3
     assert pool.take() is None
+
+
+def test_what_is_being_made_is_not_missing() -> None:
+    pool = WarmPool(cap=3, minimum=2)
+    with pool.coming():
+        assert pool.missing(NOW) == 1
+    assert pool.missing(NOW) == 2

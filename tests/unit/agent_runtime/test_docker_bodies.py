@@ -82,6 +82,7 @@ def test_sandbox_has_no_rights(host_network):
     host = made["HostConfig"]
     assert host["NetworkMode"] == ("host" if host_network else "none")
     assert made.get("Hostname") == (None if host_network else "web")
+    assert made["NetworkDisabled"] is not host_network
     assert (host["CapDrop"], host["ReadonlyRootfs"]) == (["ALL"], True)
     assert host["LogConfig"] == {"Type": "none"}
     assert "OomScoreAdj" not in host
