@@ -36,9 +36,9 @@ def joined(prefix: str, host: int) -> list[Path]:
 
 def processes(prefix: str, host: int) -> list[int]:
     found: list[int] = []
-    for file in (ROOT / "freezer" / prefix / f"h{host}").rglob("cgroup.procs"):
+    for directory, _, _ in os.walk(ROOT / "freezer" / prefix / f"h{host}"):  # passes over groups that just went
         try:
-            found += [int(line) for line in file.read_text().split()]
+            found += [int(line) for line in Path(directory, "cgroup.procs").read_text().split()]
         except OSError:  # the group went while we looked
             continue
     return found
