@@ -1,4 +1,4 @@
-"""One server process: wiring only. The store, the API on top of it, and what the leader runs.
+"""One server process: wiring only. The store, the API on top of it, and, once that is ready, what the leader runs.
 
 Everything essential is a service of one Supervisor: if one fails, the process ends, and its own supervisor starts
 it again. SIGTERM and SIGINT end it in order: watches, HTTP, controllers, store.
@@ -7,16 +7,16 @@ it again. SIGTERM and SIGINT end it in order: watches, HTTP, controllers, store.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
 from aiohttp import web
 
+from controlplane.apiserver import openapi, schema
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.app import build_app
 from controlplane.apiserver.authn import Authenticator
@@ -32,17 +32,13 @@ from controlplane.apiserver.streams.hub import add_routes as add_tunnel_routes
 from controlplane.apiserver.streams.logs import LogHandler
 from controlplane.apiserver.streams.logs import add_routes as add_log_routes
 from controlplane.controllers import system_namespaces
-from controlplane.controllers.base import Context
-from controlplane.controllers.events import Recorder
-from controlplane.controllers.informers import SharedInformers
-from controlplane.controllers.runner import Runner
-from controlplane.controllers.table import controllers
 from controlplane.controllers.taint_eviction import NODE, by_node
-from controlplane.scheduler.loop import Scheduler
+from controlplane.leader import Leader
 from controlplane.settings import ServerSettings, split_address
 from controlplane.store.sqlite import SqliteStore
-from shared import pki
+from shared import footprint, pki
 from shared.addresses import outward_address
+from shared.api.core import Pod
 from shared.api.kinds import PODS
 from shared.client.kubeconfig import ADMIN_KUBECONFIG, ensure_admin_kubeconfig
 from shared.cluster_pki import ClusterPki, ensure_cluster_pki
@@ -78,8 +74,12 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         )
         stack.push_async_callback(store.close)
         names = {advertised_host, host} - {"0.0.0.0", "::"}  # noqa: S104 - those that are no address
-        certificates = ensure_cluster_pki(settings.data_dir, names, clock)
-        ensure_admin_kubeconfig(settings.data_dir / ADMIN_KUBECONFIG, certificates, f"https://{advertise}", clock)
+
+        def renew() -> ClusterPki:
+            found = ensure_cluster_pki(settings.data_dir, names, clock)
+            ensure_admin_kubeconfig(settings.data_dir / ADMIN_KUBECONFIG, found, f"https://{advertise}", clock)
+            return found
+
         api = ApiServer(
             store,
             KINDS,
@@ -90,26 +90,22 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         api.health.add("store", lambda: store.failure or None)
         supervisor = await stack.enter_async_context(Supervisor())
         supervisor.service("watch cache", api.run())
+        issued = supervisor.service("certificates to begin with", asyncio.to_thread(renew))
+        client = LocalClient(api)
         async with asyncio.timeout(START_TIMEOUT):
             await api.ready()
-            await system_namespaces.ensure(LocalClient(api))
-        app = _wire(settings, api, certificates, supervisor, clock)
+            await system_namespaces.ensure(client)
+            certificates: ClusterPki = await issued
+        leader = Leader(client, certificates.ca, supervisor, clock, cluster_cidr=settings.cluster_cidr)
+        app = _wire(settings, api, leader, clock)
         context = pki.server_context(certificates.server_certificate, certificates.server_key, certificates.ca_pem)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT, handle_signals=False)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, listener, ssl_context=context, backlog=1024).start()
-
-        def renew() -> ClusterPki:
-            found = ensure_cluster_pki(settings.data_dir, names, clock)
-            ensure_admin_kubeconfig(settings.data_dir / ADMIN_KUBECONFIG, found, f"https://{advertise}", clock)
-            return found
-
-        supervisor.service("certificates", _keep_certificates(renew, context))
-        # What is loaded by now lives as long as the process: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
         logger.info("ready", extra={"address": f"https://{advertise}"})
+        supervisor.service("certificates", _keep_certificates(renew, context))
+        supervisor.service("leader", _lead(leader))
         await _signalled()
         logger.info("stopping")
         api.close()
@@ -117,23 +113,18 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         supervisor.stop()
 
 
-def _wire(
-    settings: ServerSettings, api: ApiServer, certificates: ClusterPki, supervisor: Supervisor, clock: Clock
-) -> web.Application:
-    client = LocalClient(api)
-    informers = SharedInformers(client)
-    recorder = Recorder(client, clock)
-    context = Context(client, informers, clock, recorder)
-    pods = informers.cache(PODS)
+def _wire(settings: ServerSettings, api: ApiServer, leader: Leader, clock: Clock) -> web.Application:
+    pods = leader.informers.cache(PODS)
     pods.add_index(NODE, by_node)
-    supervisor.service("event recorder", recorder.run())
-    rows = controllers(context, recorder, certificates.ca, cluster_cidr=settings.cluster_cidr)
-    Runner(rows, context, supervisor).start()
-    scheduler = Scheduler(Context(client, informers, clock, recorder.named("default-scheduler")))
-    supervisor.service("scheduler", scheduler.run())
-    informers.start(supervisor)
 
-    lookups = Lookups(api, lambda node: pods.by_index(NODE, node))
+    def pods_of_node(node: str) -> Iterable[Pod]:
+        if pods.synced.is_set():
+            return pods.by_index(NODE, node)
+        # Just started: an agent that asks meanwhile must not be told that a Secret is none of its business.
+        found = api.cache.find(PODS.group, PODS.plural)
+        return [pod for entry in found.entries() if (pod := entry.object).spec.node_name == node] if found else []
+
+    lookups = Lookups(api, pods_of_node)
     heartbeats = NodeHeartbeats(
         api.store,
         lookups,
@@ -169,6 +160,18 @@ async def _keep_certificates(renew: Callable[[], ClusterPki], context: ssl.SSLCo
         await asyncio.sleep(CERTIFICATE_CHECK)
         found = await asyncio.to_thread(renew)
         context.load_cert_chain(found.server_certificate, found.server_key)
+
+
+async def _lead(leader: Leader) -> None:
+    """What comes after the API is ready. The last is what would be made on first use: no request waits for it."""
+    await leader.run()
+    await asyncio.to_thread(_prepare)
+    footprint.freeze()  # what is loaded by now lives as long as the process
+
+
+def _prepare() -> None:
+    schema.prepare()
+    openapi.index()
 
 
 async def _signalled() -> None:

@@ -6,7 +6,6 @@ is wrong; 130 interrupted.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine
@@ -17,7 +16,7 @@ import click
 
 from agent.settings import AgentSettings
 from controlplane.settings import ServerSettings
-from shared import settings
+from shared import footprint, settings
 from shared.settings import SettingsError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -72,6 +71,8 @@ def _load(group: str, cls: type[G], config: Path | None, flags: dict[str, Any]) 
 
 def _run(work: Coroutine[Any, Any, G]) -> G:
     """Run to the end; the errors that users can mend become one line."""
+    import asyncio
+
     from deploy.failures import explain
 
     try:
@@ -94,8 +95,9 @@ _kubeconfig = click.option(
 def server(config: Path | None, **flags: Any) -> None:
     """Run the control plane: API, controllers and scheduler."""
     loaded = _load("server", ServerSettings, config, flags)
-    from controlplane.server import run_server
-    from shared.observe import logs
+    with footprint.importing():
+        from controlplane.server import run_server
+        from shared.observe import logs
 
     logs.configure(loaded.log_level, loaded.log_format)
     _run(run_server(loaded))
@@ -106,8 +108,10 @@ def server(config: Path | None, **flags: Any) -> None:
 def agent(config: Path | None, **flags: Any) -> None:
     """Run the agent of this host's Docker daemon. Started again on its data directory it needs no token."""
     loaded = _load("agent", AgentSettings, config, flags)
-    from agent.agent import run_agent
-    from shared.observe import logs
+    footprint.tune_malloc()
+    with footprint.importing():
+        from agent.agent import run_agent
+        from shared.observe import logs
 
     logs.configure(loaded.log_level, loaded.log_format)
     _run(run_agent(loaded))

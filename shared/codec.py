@@ -1,7 +1,8 @@
 """JSON and YAML in and out: the only module that knows which library does it.
 
 ``decode`` and ``encode`` are safe to call from any thread. Integers past 64 bits are refused, NaN becomes
-null (both orjson's rules). Mistakes are ``CodecError`` with a message for the user.
+null (both orjson's rules). Mistakes are ``CodecError`` with a message for the user. YAML's library is loaded by the
+first use: an agent never needs it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-import yaml
 
 
 class CodecError(ValueError):
@@ -43,34 +43,26 @@ def copy(tree: Any) -> Any:
 
 def decode_yaml(data: bytes | str) -> Any:
     """Parse one YAML document with the safe loader; timestamps stay strings. Raises CodecError."""
+    from shared import yaml_dialect
+
     try:
-        return yaml.load(data, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
-    except yaml.YAMLError as error:
+        return yaml_dialect.load(data)
+    except yaml_dialect.Mistake as error:
         raise CodecError(f"invalid YAML: {' '.join(str(error).split())}") from error
 
 
 def decode_yaml_all(data: bytes | str) -> list[Any]:
     """Parse every YAML document of a stream, empty ones left out. Raises CodecError."""
+    from shared import yaml_dialect
+
     try:
-        return [doc for doc in yaml.load_all(data, Loader=_Loader) if doc is not None]
-    except yaml.YAMLError as error:
+        return [doc for doc in yaml_dialect.load_all(data) if doc is not None]
+    except yaml_dialect.Mistake as error:
         raise CodecError(f"invalid YAML: {' '.join(str(error).split())}") from error
 
 
 def encode_yaml(tree: Any) -> bytes:
     """One YAML document, keys in the tree's own order."""
-    text: bytes = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, encoding="utf-8", width=2**20)
-    return text
+    from shared import yaml_dialect
 
-
-_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The safe loader without implicit timestamps: Kubernetes' YAML is JSON's data model."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-}
+    return yaml_dialect.dump(tree)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,9 @@ class Cluster:
 
     process: subprocess.Popen[bytes] | None = field(default=None)
 
+    def __post_init__(self) -> None:
+        compiled()
+
     @property
     def kubeconfig(self) -> Path:
         return self.directory / "data/admin.kubeconfig"
@@ -72,12 +77,13 @@ class Cluster:
                  "--listen", self.address, "--advertise", self.address, *self.options],
                 cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
-        eventually(self.ready, f"server ready (see {self.directory}/server.log)", timeout=30)
+        eventually(self.ready, f"server ready (see {self.directory}/server.log)", timeout=30, interval=0.01)
 
     def ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"the server ended: {(self.directory / 'server.log').read_text()[-2000:]}"
-        return self.kubeconfig.exists() and self.kubectl("get", "--raw", "/readyz", check=False).returncode == 0
+        # A kubectl for every look would take a core from the server that it waits for.
+        return listening(self.address) and self.kubectl("get", "--raw", "/readyz", check=False).returncode == 0
 
     def stop(self, kill: bool = False) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -131,6 +137,21 @@ class Cluster:
         ]
         assert len(found) == len(set(found)), f"an address is counted twice: {sorted(found)}"
         return set(found) if len(found) == count else None
+
+
+@cache
+def compiled() -> None:
+    """Bytecode of our packages, which an installation has, also where the environment keeps Python from writing it."""
+    for package in ("agent", "controlplane", "deploy", "shared"):
+        compileall.compile_dir(ROOT / package, quiet=1)
+
+
+def listening(address: str) -> bool:
+    """Whether somebody listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, int(port))) == 0
 
 
 def free_port() -> int:

@@ -28,6 +28,11 @@ _EXTRA: Sequence[tuple[str, str, str]] = (
 """Kinds that are spoken by subresources only."""
 
 
+def prepare() -> None:
+    """Compile now, in any thread, what the first use would wait for."""
+    _shapes()
+
+
 def check(kind: Kind, obj: JSON) -> SchemaResult:
     """Compare a decoded body with its kind's schema; quantities, times and base64 are read too."""
     return check_gvk((kind.resource.group, kind.resource.version, kind.resource.kind), obj)
