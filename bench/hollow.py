@@ -3,11 +3,11 @@
     longboat token create --data-dir DIR > token
     python bench/hollow.py --server https://127.0.0.1:6443 --token-file token --nodes 100 [--seconds 60]
 
-Everything but the engine and the pod network is the agent's own code: joining with a token, registration, heartbeats,
-the watch of the node's pods, the work on pods and their status. The server needs a cluster range with a /24 for each
-node (``--cluster-cidr 10.64.0.0/12`` for 1,000) and this process some files (``ulimit -n``, two for each node and
-some). It prints how long joining and becoming Ready took, and then, every few seconds, how many pods run; Ctrl-C ends
-it. Identities are kept in ``--data-dir``, so a second run need not join. One event loop; joins are bounded.
+The server needs a cluster range with a /24 for each node (``--cluster-cidr 10.64.0.0/12`` for 1,000) and this process
+some files (``ulimit -n``, three for each node and some). It prints how long joining took, and then, every few
+seconds, how many pods run. A line ``stop N`` on its standard input ends the last N agents that still run, silently,
+as hosts that lose their power; Ctrl-C ends all. Identities are kept in ``--data-dir``, so a second run need not join.
+One event loop; joins are bounded. ``python bench/scale.py`` runs it against a server of its own and takes times.
 """
 
 from __future__ import annotations
@@ -16,170 +16,69 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import random
 import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from agent.heartbeat import Heartbeat
-from agent.join import ensure_identity
-from agent.node import NodeRegistration
-from agent.pods.dispatcher import Dispatcher
-from agent.pods.probing import ProbeResult, ProbeTarget
-from agent.pods.status import NodeFacts
-from agent.runtime.base import State
-from agent.runtime.hollow import HollowCapacity, HollowLatency, HollowNetwork, HollowRuntime
-from agent.settings import AgentSettings
-from shared.api.core import Probe
-from shared.api.errors import StatusError
-from shared.api.kinds import PODS
-from shared.client.cache import Cache
-from shared.client.http import HttpClient
-from shared.client.reflector import Reflector
-from shared.work.backoff import Backoff
-from shared.work.clock import SystemClock
+from agent.hollow import HollowAgent, HollowSettings
 from shared.work.supervisor import Supervisor
 
 PARALLEL_JOINS = 16
 """Agents that join at a time: a join is a signed certificate and some fsyncs at the server."""
-CIDR_TIMEOUT = 120.0
 REPORT = 5.0
-_PATIENCE = Backoff(0.5, 10.0)
 
 
-class HealthyProber:
-    """Every probe succeeds: there is nothing to probe."""
+class Fleet:
+    """The agents of this process. Those that start are services of ``supervisor``."""
 
-    async def probe(self, probe: Probe, target: ProbeTarget) -> ProbeResult:
-        return ProbeResult(True)
+    def __init__(self, agents: list[HollowAgent], supervisor: Supervisor) -> None:
+        self.agents = agents
+        self._supervisor = supervisor
+        self._alive = list(agents)
 
+    async def bring_up(self) -> None:
+        """Join and start all, ``PARALLEL_JOINS`` at a time."""
+        gate = asyncio.Semaphore(PARALLEL_JOINS)
 
-@dataclass(frozen=True, slots=True)
-class HollowSettings:
-    """What all hollow agents share. ``max_pods`` and capacity are what each node says that it has."""
+        async def one(agent: HollowAgent) -> None:
+            async with gate:
+                await agent.join()
+                in_service = asyncio.Event()
+                self._supervisor.service(agent.name, agent.run(in_service.set))
+                await in_service.wait()
 
-    server: str
-    token: str
-    data_dir: Path
-    latency: HollowLatency = HollowLatency(sandbox=0.1, create=0.05, start=0.05, remove=0.05)
-    capacity: HollowCapacity = HollowCapacity(cpus=32, memory_bytes=64 << 30)
-    max_pods: int = 250
+        await asyncio.gather(*(one(agent) for agent in self.agents))
 
-
-class HollowAgent:
-    """One agent. ``start`` returns when it is ready for pods; its services live in ``supervisor``."""
-
-    def __init__(self, number: int, settings: HollowSettings, supervisor: Supervisor) -> None:
-        self.name = f"hollow-{number}"
-        self._settings, self._supervisor = settings, supervisor
-        self._data_dir = settings.data_dir / self.name
-        self._node_ip = f"10.{250 + number // 65025}.{number // 255 % 255}.{number % 255}"
-        self._rng = random.Random(number)
-        self._clock = SystemClock()
-        self._runtime = HollowRuntime(self.name, self._clock, latency=settings.latency, capacity=settings.capacity)
-        self._network = HollowNetwork()
-        self._client: HttpClient | None = None
-
-    async def join(self) -> None:
-        """Get a certificate, unless the data directory has one. Raises JoinError."""
-        settings = self._settings
-        identity = await ensure_identity(self._data_dir, settings.server, settings.token, self.name)
-        self._client = HttpClient(identity.server_url, identity.ssl_context(), user_agent="longboat-hollow")
-
-    async def start(self) -> None:
-        """Register and start all services, as ``agent.agent`` does. Raises NodeError, StatusError."""
-        assert self._client is not None, "join comes first"
-        registration = NodeRegistration(
-            self._client,
-            self.name,
-            self._runtime,
-            server_url=self._settings.server,
-            data_dir=self._data_dir,
-            node_ip=self._node_ip,
-            labels={"longboat.dev/hollow": "true"},
-            max_pods=self._settings.max_pods,
-            version="hollow",
-        )
-        await self._patiently(registration)
-        heartbeat = Heartbeat(
-            self._client,
-            self.name,
-            on_missing=registration.register,
-            on_ready=registration.server_says,
-            rng=self._rng,
-        )
-        service = self._supervisor.service
-        service(f"{self.name} heartbeat", heartbeat.run())
-        service(f"{self.name} node", registration.run())
-        await self._network.setup(await registration.wait_for_pod_cidr(CIDR_TIMEOUT))
-        capacity = self._settings.capacity
-        dispatcher = Dispatcher(
-            node=NodeFacts(self.name, self._node_ip, 1000 * capacity.cpus, capacity.memory_bytes),
-            runtime=self._runtime,
-            network=self._network,
-            client=self._client,
-            prober=HealthyProber(),
-            supervisor=self._supervisor,
-            clock=self._clock,
-            settings=AgentSettings(warm_pool=0, warm_pool_minimum=0),
-            data_dir=self._data_dir,
-            rng=self._rng,
-            memory=False,
-        )
-        await dispatcher.adopt()
-        cache = Cache(PODS)
-        dispatcher.start(cache)
-        selector = f"spec.nodeName={self.name}"
-        watch = Reflector(self._client, PODS, cache, field_selector=selector, rng=self._rng)
-        service(f"{self.name} pods", watch.run())
-        registration.network_is("")
+    def stop(self, count: int) -> list[str]:
+        """End the last ``count`` that run; their names."""
+        ended = [self._alive.pop() for _ in range(min(count, len(self._alive)))]
+        for agent in ended:
+            agent.stop()
+        return [agent.name for agent in ended]
 
     def running(self) -> int:
-        """Containers that pretend to run."""
-        return sum(info.state is State.RUNNING for info in self._runtime.containers.values())
-
-    async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
-        await self._runtime.close()
-
-    async def _patiently(self, registration: NodeRegistration) -> None:
-        """Register; a server that is busy with the others is asked again."""
-        for attempt in range(20):
-            try:
-                await registration.register()
-            except StatusError:
-                await asyncio.sleep(_PATIENCE.delay(attempt, self._rng))
-            else:
-                return
-        await registration.register()
+        return sum(agent.running() for agent in self.agents)
 
 
 async def run(settings: HollowSettings, count: int, seconds: float, first: int = 0) -> None:
     """Start ``count`` agents, numbered from ``first``, and keep them for ``seconds`` (0: until SIGINT or SIGTERM)."""
-    _allow_files(4 * count + 1000)
+    _allow_files(5 * count + 1000)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    gate = asyncio.Semaphore(PARALLEL_JOINS)
     async with Supervisor() as supervisor:
-        agents = [HollowAgent(number, settings, supervisor) for number in range(first, first + count)]
-
-        async def bring_up(agent: HollowAgent) -> None:
-            async with gate:
-                await agent.join()
-                await agent.start()
-
+        fleet = Fleet([HollowAgent(number, settings) for number in range(first, first + count)], supervisor)
+        supervisor.service("commands", _obey(fleet))
         began = time.perf_counter()
-        await asyncio.gather(*(bring_up(agent) for agent in agents))
+        await fleet.bring_up()
         took = time.perf_counter() - began
         print(f"{count} hollow agents joined and in service in {took:.1f} s ({count / took:.0f}/s)", flush=True)
         deadline = loop.time() + seconds if seconds else None
@@ -188,15 +87,31 @@ async def run(settings: HollowSettings, count: int, seconds: float, first: int =
                 async with asyncio.timeout(min(REPORT, deadline - loop.time()) if deadline else REPORT):
                     await stop.wait()
             used = resource.getrusage(resource.RUSAGE_SELF)
-            running = sum(agent.running() for agent in agents)
             print(
-                f"{running} containers run; {used.ru_maxrss / 1024:.0f} MB at most, "
+                f"{fleet.running()} containers run; {used.ru_maxrss / 1024:.0f} MB at most, "
                 f"{used.ru_utime + used.ru_stime:.0f} s of CPU",
                 flush=True,
             )
+        fleet.stop(count)
         supervisor.stop()
-    for agent in agents:
-        await agent.close()
+
+
+async def _obey(fleet: Fleet) -> None:
+    """Do what the lines on standard input say, until it ends."""
+    async for line in _lines():
+        match line.split():
+            case ["stop", number] if number.isdecimal():
+                print(f"stopped {' '.join(fleet.stop(int(number)))}", flush=True)
+            case _:
+                print(f"not understood: {line.strip()!r}; say: stop N", flush=True)
+
+
+async def _lines() -> AsyncIterator[str]:
+    reader = asyncio.StreamReader()
+    with contextlib.suppress(OSError, ValueError):  # a standard input that is closed or no stream says nothing
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        async for line in reader:
+            yield line.decode(errors="replace")
 
 
 def _allow_files(count: int) -> None:
