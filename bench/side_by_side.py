@@ -1,7 +1,8 @@
 """Longboat beside Docker Swarm on the same lab hosts, in the same run: deploy, scale, rolling update, failover.
 
 Each row is the time from the command to the goal as seen from outside: kubectl's apply until every pod is Ready,
-Swarm's service create until every task runs. The image is on every host beforehand. Needs root; makes and removes
+Swarm's service create until every task runs. The image is on every host beforehand. Beside them stands what the
+engines need for the bare containers: it tells machines, and hours of one machine, apart. Needs root; makes and removes
 its own lab. ``python -m bench cluster`` prints the table.
 """
 
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -102,7 +104,13 @@ def _longboat(cluster: Cluster, lab: Lab) -> dict[str, float]:
     eventually(lambda: not cluster.get("pods")["items"], "no pods", timeout=LIMIT)
     eventually(lambda: warm(lab), "warm sandboxes, as many as the demand asked for", timeout=60)
     rows["deploy 30 again"] = timed(lambda: cluster.apply(web), lambda: ready(30))
-    rows["scale 30 to 60"] = timed(
+    rows["scale 30 to 60 at once after it"] = timed(
+        lambda: cluster.kubectl("scale", "deployment/web", "--replicas=60"), lambda: ready(60)
+    )
+    cluster.kubectl("scale", "deployment/web", "--replicas=30")
+    eventually(lambda: len(cluster.get("pods")["items"]) == 30, "30 pods", timeout=LIMIT)
+    eventually(lambda: warm(lab), "warm sandboxes", timeout=60)
+    rows["scale 30 to 60 again"] = timed(
         lambda: cluster.kubectl("scale", "deployment/web", "--replicas=60"), lambda: ready(60)
     )
     rows["rolling update of 60, surge 10"] = timed(
@@ -118,6 +126,19 @@ def _longboat(cluster: Cluster, lab: Lab) -> dict[str, float]:
     cluster.kubectl("delete", "deployment", "web", "--wait=true")
     eventually(lambda: not cluster.get("pods")["items"], "no pods", timeout=LIMIT)
     return rows
+
+
+def engine_floor(lab: Lab) -> float:
+    """Seconds for 30 bare containers on the default bridge of three engines, six at a time: the machine's own pace."""
+
+    def start(host: Host) -> None:
+        run = "docker run -d --name floor-$0 longboat/test:1 /bin/httpd -f -p 8080 -h /www"
+        host.ssh(f"seq 10 | xargs -P 2 -n 1 sh -c '{run}'")
+
+    with ThreadPoolExecutor(HOSTS) as pool:
+        seconds = timed(lambda: list(pool.map(start, lab.hosts())), lambda: True)
+        list(pool.map(lambda host: host.ssh("docker rm -f $(docker ps -aq --filter name=floor)"), lab.hosts()))
+    return seconds
 
 
 def warm(lab: Lab) -> bool:
@@ -153,6 +174,9 @@ def _swarm(lab: Lab, leader: Host) -> dict[str, float]:
         good = [t for t in tasks if t["CurrentState"].startswith("Running") and t["Node"] != without]
         return len(good) == count and len(tasks) == count
 
+    def containers() -> int:
+        return sum(len((host.ssh("docker ps -aq") or "").split()) for host in lab.hosts())
+
     # By its id: for a name each task would first ask a registry, which there is none of.
     image_id = (leader.ssh("docker image inspect -f '{{.Id}}' longboat/test:1") or "").strip()
     create = (
@@ -163,9 +187,14 @@ def _swarm(lab: Lab, leader: Host) -> dict[str, float]:
     rows = {}
     rows["deploy 30, hosts fresh"] = timed(lambda: leader.ssh(create), lambda: running(30))
     leader.ssh("docker service rm web")
-    eventually(lambda: not leader.ssh("docker ps -q"), "no tasks", timeout=LIMIT)
+    eventually(lambda: containers() == 0, "no tasks", timeout=LIMIT)
     rows["deploy 30 again"] = timed(lambda: leader.ssh(create), lambda: running(30))
-    rows["scale 30 to 60"] = timed(lambda: leader.ssh("docker service scale -d web=60"), lambda: running(60))
+    rows["scale 30 to 60 at once after it"] = timed(
+        lambda: leader.ssh("docker service scale -d web=60"), lambda: running(60)
+    )
+    leader.ssh("docker service scale -d web=30")
+    eventually(lambda: containers() == 30, "30 containers", timeout=LIMIT)
+    rows["scale 30 to 60 again"] = timed(lambda: leader.ssh("docker service scale -d web=60"), lambda: running(60))
 
     def updated() -> bool:
         state = leader.ssh("docker service inspect web --format '{{.UpdateStatus.State}}'") or ""
@@ -182,8 +211,8 @@ def _swarm(lab: Lab, leader: Host) -> dict[str, float]:
     return rows
 
 
-def run(directory: Path | None = None) -> list[Row]:
-    """Both, one after the other, on one lab."""
+def run() -> tuple[list[Row], list[float]]:
+    """Both, one after the other, on one lab; and the engines' own pace before each (``engine_floor``)."""
     lab = Lab(Path("/var/tmp/longboat-lab"))
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "test.tar"
@@ -192,13 +221,16 @@ def run(directory: Path | None = None) -> list[Row]:
         try:
             lab.up(HOSTS)
             lab.load_image(archive, lab.hosts())
+            floors = [engine_floor(lab)]
             ours = longboat_rows(lab, Path(scratch) / "cluster")
             for host in lab.hosts():  # Swarm starts on engines as fresh as ours were
                 host.poweroff()
                 host.erase()
             lab.up(HOSTS)
             lab.load_image(archive, lab.hosts())
+            floors.append(engine_floor(lab))
             theirs = swarm_rows(lab)
         finally:
             lab.down()
-    return [Row(work, seconds, other) for (work, seconds), other in zip(ours.items(), theirs.values(), strict=True)]
+    rows = [Row(work, seconds, other) for (work, seconds), other in zip(ours.items(), theirs.values(), strict=True)]
+    return rows, floors
