@@ -1,8 +1,7 @@
 """The host's links, addresses and routes, as far as the pod network needs them.
 
-Blocking; every method but ``detach`` runs in one and the same worker thread, which is what orders them. pyroute2
-is imported at the first use, since it costs 10 MB and a third of a second. Raises NetworkFailure with a message
-for operators.
+Blocking; every method but ``detach`` runs in one and the same worker thread, which is what orders them. Raises
+NetworkFailure with a message for operators.
 """
 
 from __future__ import annotations
@@ -10,22 +9,22 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any
 
 from agent.namespaces import same_namespace
-from agent.network import plan
+from agent.network import messages, plan
 from agent.network.base import NetworkFailure
 from agent.network.messages import Batch, open_netlink, open_netlink_in
+from agent.network.rtnetlink import Link, Route
 
 logger = logging.getLogger(__name__)
 _LOOPBACK, _PEER = 1, 100
 """Interface numbers inside a pod: lo is 1 in a new namespace, 100 is clear of the tunnels that some kernels put
 into every namespace."""
-_MAIN_TABLE = 254
 _USUAL_MTU = 1500
 _LEAST_MTU = 576
 
@@ -39,11 +38,13 @@ class Netlink:
 
     def prepare(self, gateway: IPv4Address, pods: IPv4Network, mtu: int) -> int:
         """The bridge with the gateway's address, and forwarding on; the MTU for pods. Idempotent."""
-        with _iproute(f"bridge {self._bridge} cannot be set up") as ip:
-            self._refuse_overlap(ip, pods)
-            chosen = mtu or _default_mtu(ip)
-            self._bridge_index = self._make_bridge(ip, gateway, chosen)
-            self._set_address(ip, gateway, pods.prefixlen)
+        with _netlink(f"bridge {self._bridge} cannot be set up") as outside:
+            links = {link.index: link for link in messages.links(outside)}
+            routes = messages.routes(outside)
+            self._refuse_overlap(links, routes, pods)
+            chosen = mtu or _default_mtu(links, routes)
+            self._bridge_index = self._make_bridge(outside, links, gateway, chosen)
+            self._set_address(outside, gateway, pods.prefixlen)
         _write_sysctl("net/ipv4/ip_forward", "1")
         _write_sysctl(f"net/ipv4/conf/{self._bridge}/route_localnet", "1")
         return chosen
@@ -83,9 +84,9 @@ class Netlink:
         inner = Batch()
         inner.add_pair(_PEER, plan.mac_of(address), name, namespace=ours, mtu=mtu)
         inner.set_up(_LOOPBACK)
-        inner.add_address(_PEER, str(address), pods.prefixlen)
+        inner.add_address(_PEER, address, pods.prefixlen)
         inner.set_up(_PEER)
-        inner.add_default_route(str(gateway))
+        inner.add_default_route(gateway)
         outer = Batch()
         outer.set_port(name, plan.alias(address, sandbox_id), self._bridge_index)
         with closing(open_netlink()) as outside, closing(open_netlink_in(theirs)) as inside:
@@ -109,17 +110,10 @@ class Netlink:
 
     def links(self) -> list[plan.HostLink]:
         """Every link of the host that could be ours."""
-        with _iproute("the host's links cannot be listed") as ip:
-            found = list(ip.get_links())
-        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in found}
-        return [
-            plan.HostLink(
-                names[link["index"]],
-                link.get_attr("IFLA_IFALIAS") or "",
-                names.get(link.get_attr("IFLA_MASTER"), ""),
-            )
-            for link in found
-        ]
+        with _netlink("the host's links cannot be listed") as outside:
+            found = messages.links(outside)
+        names = {link.index: link.name for link in found}
+        return [plan.HostLink(link.name, link.alias, names.get(link.master, "")) for link in found]
 
     def join_bridge(self, name: str, alias: str) -> None:
         """Put a host end back into the bridge."""
@@ -141,83 +135,70 @@ class Netlink:
         self._bridge_index = 0
 
     @staticmethod
-    def _delete(outside: Any, name: str) -> None:
+    def _delete(outside: socket.socket, name: str) -> None:
         batch = Batch()
         batch.delete_link(name)
         [result] = batch.send(outside)
         if result not in (0, errno.ENODEV):
             raise NetworkFailure(f"link {name} cannot be removed: {_words(result)}")
 
-    def _make_bridge(self, ip: Any, gateway: IPv4Address, mtu: int) -> int:
+    def _make_bridge(self, outside: socket.socket, links: Mapping[int, Link], gateway: IPv4Address, mtu: int) -> int:
         """Its number. It gets a MAC of its own: else it would change with every pod, and pods would lose their
         gateway until their neighbour cache noticed."""
-        found = ip.link_lookup(ifname=self._bridge)
-        if not found:
-            ip.link(
-                "add",
-                ifname=self._bridge,
-                kind="bridge",
-                address=plan.mac_of(gateway),
-                br_forward_delay=0,
-                br_stp_state=0,
-                br_mcast_snooping=0,
-            )
-            found = ip.link_lookup(ifname=self._bridge)
-        ip.link("set", index=found[0], mtu=mtu, state="up")
-        return int(found[0])
+        index = self._find_bridge(links.values())
+        if not index:
+            making = Batch()
+            making.add_bridge(self._bridge, plan.mac_of(gateway))
+            _check(making.send(outside), f"bridge {self._bridge}")
+            index = self._find_bridge(messages.links(outside))
+        setting = Batch()
+        setting.set_up(index, mtu)
+        _check(setting.send(outside), f"bridge {self._bridge}")
+        return index
 
-    def _set_address(self, ip: Any, gateway: IPv4Address, prefix: int) -> None:
+    def _find_bridge(self, links: Iterable[Link]) -> int:
+        return next((link.index for link in links if link.name == self._bridge), 0)
+
+    def _set_address(self, outside: socket.socket, gateway: IPv4Address, prefix: int) -> None:
         """The gateway's address and no other IPv4 one."""
-        present = False
-        for found in ip.get_addr(index=self._bridge_index, family=2):
-            address = found.get_attr("IFA_LOCAL")
-            if address == str(gateway) and found["prefixlen"] == prefix:
+        present, batch = False, Batch()
+        for found in messages.addresses(outside):
+            if found.link != self._bridge_index:
+                continue
+            if found.address == gateway and found.prefix == prefix:
                 present = True
             else:
-                ip.addr("del", index=self._bridge_index, address=address, prefixlen=found["prefixlen"])
+                batch.delete_address(self._bridge_index, found.address, found.prefix)
         if not present:
-            ip.addr("add", index=self._bridge_index, address=str(gateway), prefixlen=prefix)
+            batch.add_address(self._bridge_index, gateway, prefix)
+        _check(batch.send(outside), f"the address of bridge {self._bridge}")
 
-    def _refuse_overlap(self, ip: Any, pods: IPv4Network) -> None:
+    def _refuse_overlap(self, links: Mapping[int, Link], routes: Sequence[Route], pods: IPv4Network) -> None:
         """A range that the host's own network is part of would cut the host off."""
-        for route in ip.get_routes(family=2, table=_MAIN_TABLE):
-            target = route.get_attr("RTA_DST")
-            if target is None:
-                continue
-            network = IPv4Network(f"{target}/{route['dst_len']}", strict=False)
-            device = _link_name(ip, route.get_attr("RTA_OIF"))
-            if device != self._bridge and network.subnet_of(pods):
+        for route in routes:
+            device = links[route.link].name if route.link in links else ""
+            if route.target.prefixlen and device != self._bridge and route.target.subnet_of(pods):
                 raise NetworkFailure(
-                    f"pod CIDR {pods} contains {network}, which this host reaches through {device or 'another link'}; "
-                    "choose another --cluster-cidr for the server, or remove that network"
+                    f"pod CIDR {pods} contains {route.target}, which this host reaches through"
+                    f" {device or 'another link'}; choose another --cluster-cidr for the server, or remove that network"
                 )
 
 
 @contextmanager
-def _iproute(trouble: str) -> Iterator[Any]:
-    """pyroute2's client for what is rare; its failures as NetworkFailure."""
-    from pyroute2 import IPRoute
-    from pyroute2.netlink.exceptions import NetlinkError
-
+def _netlink(trouble: str) -> Iterator[socket.socket]:
+    """A socket for an exchange; its failures as NetworkFailure."""
     try:
-        with IPRoute() as ip:
-            yield ip
-    except NetlinkError as error:
-        raise NetworkFailure(f"{trouble}: {_words(error.code)}") from error
+        with closing(open_netlink()) as outside:
+            yield outside
     except OSError as error:
-        raise NetworkFailure(f"{trouble}: {error}") from error
+        raise NetworkFailure(f"{trouble}: {_words(error.errno) if error.errno else error}") from error
 
 
-def _link_name(ip: Any, index: int | None) -> str:
-    links = ip.get_links(index) if index else ()
-    return next((link.get_attr("IFLA_IFNAME") for link in links), "")
-
-
-def _default_mtu(ip: Any) -> int:
+def _default_mtu(links: Mapping[int, Link], routes: Sequence[Route]) -> int:
     """That of the interface that the default route leaves by."""
-    for route in ip.get_default_routes(family=2, table=_MAIN_TABLE):
-        for link in ip.get_links(route.get_attr("RTA_OIF")) if route.get_attr("RTA_OIF") else ():
-            return max(_LEAST_MTU, min(int(link.get_attr("IFLA_MTU")), 9000))
+    for route in routes:
+        if not route.target.prefixlen and route.link in links:
+            return max(_LEAST_MTU, min(links[route.link].mtu, 9000))
     return _USUAL_MTU
 
 

@@ -23,7 +23,7 @@ PACKAGES = ("agent", "shared", "deploy", "controlplane")
 """Ours; the control plane's for the settings that the command line names (a few hundred KB of source)."""
 
 LIBRARIES = (
-    "aiohttp", "docker", "pyyaml", "prometheus-client", "orjson", "msgspec", "cryptography", "pyroute2", "click",
+    "aiohttp", "docker", "pyyaml", "prometheus-client", "orjson", "msgspec", "cryptography", "click",
 )  # fmt: skip
 """What the agent imports; each comes with what it requires itself."""
 
