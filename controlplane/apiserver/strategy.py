@@ -32,10 +32,6 @@ _NOT_ON_CREATE = frozenset(
     (*_SYSTEM_FIELDS, "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 )
 
-_STATUS_METADATA = frozenset((("", "nodes"), ("", "pods"), ("", "namespaces")))
-"""Kinds whose labels, annotations and finalizers a status update may change too; for the others they stay
-(metav1.ResetObjectMetaForStatus)."""
-
 
 def check_kind(kind: Kind, tree: Any) -> JSON:
     """Whether a body is an object of this kind, its kind and apiVersion filled in. Raises BadRequest."""
@@ -148,7 +144,7 @@ def prepare_update(api: ApiServer, request: Request, old: JSON, tree: Any, *, na
     obj = _merged(request, old, given)
     obj["metadata"] = _updated_metadata(meta if obj is given else obj["metadata"], was)
     kind.default(obj)
-    _count_generation(kind, obj, old)
+    _count_generation(request, obj, old)
     admission.admit_update(admission.Context(request.user, api.toleration_seconds), kind, obj, old)
     if same(obj, old):
         return old
@@ -205,12 +201,9 @@ def _merged(request: Request, old: JSON, given: JSON) -> JSON:
         obj["status"] = status
     else:
         obj["status"] = given.get("status") or {}
-    if subresource == "status" and (kind.resource.group, kind.resource.plural) in _STATUS_METADATA:
-        was = old["metadata"]
-        meta = {key: value for key, value in was.items() if key not in ("labels", "annotations", "finalizers")}
-        for key in ("labels", "annotations", "finalizers"):
-            if key in given["metadata"]:
-                meta[key] = given["metadata"][key]
+    if subresource == "status" and kind.status_metadata:
+        meta = {key: value for key, value in old["metadata"].items() if key not in kind.status_metadata}
+        meta |= {key: given["metadata"][key] for key in kind.status_metadata if key in given["metadata"]}
         obj["metadata"] = meta
     return obj
 
@@ -231,9 +224,13 @@ def _updated_metadata(meta: JSON, was: JSON) -> JSON:
     return out
 
 
-def _count_generation(kind: Kind, obj: JSON, old: JSON) -> None:
-    if kind.has_generation and any(obj.get(field) != old.get(field) for field in kind.spec_fields):
-        obj["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
+def _count_generation(request: Request, obj: JSON, old: JSON) -> None:
+    kind, meta, was = request.kind, obj["metadata"], old["metadata"]
+    changed = any(obj.get(field) != old.get(field) for field in kind.spec_fields)
+    if not request.subresource:
+        changed = changed or any(meta.get(field) != was.get(field) for field in kind.generation_metadata)
+    if kind.has_generation and changed:
+        meta["generation"] = (was.get("generation") or 0) + 1
 
 
 def check_namespace(api: ApiServer, kind: Kind, namespace: str, name: str) -> None:

@@ -324,7 +324,8 @@ class _Sync:
         if meta.annotations.get(history.REVISION) == str(revision):
             return
         patch = {"metadata": {"uid": meta.uid, "annotations": {history.REVISION: str(revision)}}}
-        answer = await self._client.patch(DEPLOYMENTS, meta.name, patch, meta.namespace)
+        # with the status, as an annotation set otherwise would be a new generation, and so something more to observe
+        answer = await self._client.patch(DEPLOYMENTS, meta.name, patch, meta.namespace, subresource="status")
         self._controller._expectations.wrote(self._key, self._controller._deployments, answer)
 
     def _progressing(self, status: str, reason: str, message: str) -> None:

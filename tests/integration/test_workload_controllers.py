@@ -242,6 +242,7 @@ async def test_a_deployment_gets_its_replica_set_and_pods(cluster):
     assert {pod.metadata.labels["pod-template-hash"] for pod in cluster.pods} == {hash}
     assert all(pod.metadata.name.startswith(f"web-{hash}-") for pod in cluster.pods)
     assert cluster.deployment().metadata.annotations[history.REVISION] == "1"
+    assert cluster.deployment().metadata.generation == 1, "the revision is no change of what is wanted"
     assert cluster.condition("Available") == ("True", "MinimumReplicasAvailable")
     assert (rs.status.replicas, rs.status.fully_labeled_replicas, rs.status.available_replicas) == (3, 3, 3)
     while not await cluster.events("ScalingReplicaSet"):
@@ -269,6 +270,16 @@ async def test_the_status_is_as_kubernetes_writes_it(cluster):
             {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"},
         ],
     }
+
+
+async def test_annotations_reach_the_replica_set_and_are_observed(cluster):
+    await cluster.client.create(DEPLOYMENTS, web(1), "default")
+    await cluster.until(cluster.complete)
+    await cluster.client.patch(DEPLOYMENTS, "web", {"metadata": {"annotations": {"kubernetes.io/change-cause": "why"}}},
+                               "default")  # fmt: skip
+    await cluster.until(lambda: cluster.deployment().status.observed_generation == 2)
+    await cluster.until(lambda: cluster.sets_of()[0].metadata.annotations.get("kubernetes.io/change-cause") == "why")
+    assert len(cluster.sets_of()) == 1
 
 
 async def test_a_rolling_update_keeps_its_promises(cluster):

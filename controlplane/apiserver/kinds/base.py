@@ -89,6 +89,12 @@ class Kind:
 
     has_generation: bool = False
 
+    generation_metadata: tuple[str, ...] = ()
+    """Fields of metadata whose change counts as one of the spec."""
+
+    status_metadata: tuple[str, ...] = ()
+    """Fields of metadata that an update through the status subresource may change too; the others stay as they are."""
+
     selectable_fields: Callable[[JSON], Mapping[str, str]] | None = None
     """Fields beyond metadata.name and metadata.namespace that a field selector may name, with their values;
     given ``{}`` it must return the same keys with empty values."""

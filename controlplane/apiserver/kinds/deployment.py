@@ -139,5 +139,7 @@ DEPLOYMENT = Kind(
     validate_status=validate_status,
     warnings=template_warnings,
     has_generation=True,
+    generation_metadata=("annotations",),  # they are copied to its ReplicaSets
+    status_metadata=("annotations", "finalizers", "ownerReferences"),
     scale=ScalePaths(),
 )  # fmt: skip

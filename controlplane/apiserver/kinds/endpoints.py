@@ -204,4 +204,5 @@ ENDPOINT_SLICE = Kind(
     validate=validate_slice,
     spec_fields=("addressType", "endpoints", "ports"),
     has_generation=True,
+    generation_metadata=("labels",),
 )

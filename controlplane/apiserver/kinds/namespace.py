@@ -70,6 +70,7 @@ NAMESPACE = Kind(
     default=default,
     validate=validate,
     validate_status=validate_status,
+    status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),
     selectable_fields=selectable,
     name_rule="dns-label",
 )

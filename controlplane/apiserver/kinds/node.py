@@ -148,6 +148,7 @@ NODE = Kind(
     default=default,
     validate=validate,
     validate_status=validate_status,
+    status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),
     selectable_fields=selectable,
     keeps_status_on_create=True,
 )  # fmt: skip

@@ -125,6 +125,7 @@ POD = Kind(
     validate_status=validate_status,
     warnings=warnings,
     has_generation=True,
+    status_metadata=("labels", "annotations", "finalizers"),
     selectable_fields=selectable,
     default_grace_seconds=grace_seconds,
 )

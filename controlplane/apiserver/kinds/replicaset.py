@@ -64,5 +64,6 @@ REPLICA_SET = Kind(
     validate_status=validate_status,
     warnings=template_warnings,
     has_generation=True,
+    status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),
     scale=ScalePaths(),
 )

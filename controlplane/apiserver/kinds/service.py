@@ -268,6 +268,7 @@ SERVICE = Kind(
     subresources=(Subresource("status", ("get", "patch", "update")),),
     default=default,
     validate=validate,
+    status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),
     selectable_fields=selectable,
     name_rule="dns-1035-label",
 )  # fmt: skip

@@ -18,17 +18,20 @@ from shared.api.kinds import (
     CERTIFICATE_SIGNING_REQUESTS,
     CONFIG_MAPS,
     DEPLOYMENTS,
+    ENDPOINT_SLICES,
     EVENTS,
     LEASES,
     NAMESPACES,
     NODES,
     PODS,
+    Resource,
 )
 from shared.api.meta import JSON
 from shared.client.base import Binding, PatchType
 
 POD: JSON = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
 TEMPLATE: JSON = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+SLICE: JSON = {"metadata": {"name": "s"}, "addressType": "IPv4", "endpoints": []}
 DEPLOYMENT: JSON = {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}
 
 
@@ -184,6 +187,34 @@ async def test_generation_counts_changes_of_the_spec_only(client: LocalClient) -
     assert await generation({"status": {"replicas": 3}}, "status") == 1
     assert await generation({"spec": {"replicas": 2}}) == 2
     assert await generation({"spec": {"replicas": 2}}) == 2
+
+
+@pytest.mark.parametrize(
+    ("resource", "given", "field", "generation"),
+    [
+        pytest.param(DEPLOYMENTS, DEPLOYMENT, "annotations", 2, id="a Deployment's annotations, copied to its sets"),
+        pytest.param(DEPLOYMENTS, DEPLOYMENT, "labels", 1, id="a Deployment's labels"),
+        pytest.param(ENDPOINT_SLICES, SLICE, "labels", 2, id="an EndpointSlice's labels"),
+        pytest.param(ENDPOINT_SLICES, SLICE, "annotations", 1, id="an EndpointSlice's annotations"),
+        pytest.param(PODS, POD, "annotations", 1, id="a Pod's annotations"),
+    ],
+)
+async def test_metadata_that_counts_as_a_change_of_the_spec(
+    client: LocalClient, resource: Resource[Any], given: JSON, field: str, generation: int
+) -> None:
+    made = await client.create(resource, given, "g")
+    now = await client.patch(resource, made["metadata"]["name"], {"metadata": {field: {"x": "y"}}}, "g")
+    assert now["metadata"][field] == {"x": "y"}
+    assert now["metadata"]["generation"] == generation
+
+
+async def test_a_status_update_of_a_deployment_may_annotate_it_and_counts_nothing(client: LocalClient) -> None:
+    await client.create(DEPLOYMENTS, DEPLOYMENT, "g")
+    meta = {"annotations": {"deployment.kubernetes.io/revision": "1"}, "labels": {"x": "y"}}
+    now = await client.patch(DEPLOYMENTS, "d", {"metadata": meta, "status": {}}, "g", subresource="status")
+    assert now["metadata"]["annotations"] == meta["annotations"]
+    assert "labels" not in now["metadata"]
+    assert now["metadata"]["generation"] == 1
 
 
 async def test_status_and_spec_are_written_apart(client: LocalClient) -> None:
