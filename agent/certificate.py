@@ -14,10 +14,11 @@ from datetime import datetime
 
 from prometheus_client import Counter, Gauge
 
-from agent import identity
+from agent import identity, keys
 from agent.csr import CertificateRefused, request_certificate
 from agent.identity import Identity
-from shared import pki
+from agent.keys import MakeKey
+from shared import tls
 from shared.api.errors import StatusError
 from shared.client.http import HttpClient
 from shared.work.backoff import Backoff
@@ -49,15 +50,16 @@ class CertificateRenewer:
         clock: Clock = SystemClock(),
         rng: random.Random | None = None,
         backoff: Backoff = Backoff(10.0, 3600.0),
+        make_key: MakeKey = keys.in_child,
     ) -> None:
         self.identity = known
-        self._client, self._clock, self._backoff = client, clock, backoff
+        self._client, self._clock, self._backoff, self._make_key = client, clock, backoff, make_key
         self._spread = (rng or random.Random()).uniform(-_SPREAD, _SPREAD)  # noqa: S311 - no secret
         EXPIRES.set(known.expires().timestamp())
 
     def due(self) -> datetime:
         """When to renew."""
-        start, end = pki.validity(self.identity.pair.certificate)
+        start, end = tls.validity(self.identity.pair.certificate)
         return start + (end - start) * (SHARE + self._spread)
 
     async def run(self) -> None:
@@ -79,7 +81,7 @@ class CertificateRenewer:
         """Try once, now. False, with the reason logged, when it did not work."""
         known = self.identity
         try:
-            pair = await request_certificate(self._client, known.node_name, 60.0)
+            pair = await request_certificate(self._client, known.node_name, 60.0, self._make_key)
             await asyncio.to_thread(identity.save_pair, known.data_dir, pair)
         except (StatusError, CertificateRefused, OSError) as error:
             RENEWALS.labels("failed").inc()

@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import hashlib
 
-from cryptography.hazmat.primitives import serialization
-
-from shared import pki
+from agent import keys
+from agent.keys import MakeKey, NewKey
+from shared import tls
 from shared.api.apps import CertificateSigningRequest
 from shared.api.errors import AlreadyExists, NotFound, ServiceUnavailable, StatusError, Timeout, TooManyRequests
 from shared.api.kinds import CERTIFICATE_SIGNING_REQUESTS
 from shared.api.meta import JSON
 from shared.client.base import Client
-from shared.pki import KeyPair, PkiError
+from shared.tls import KeyPair, PkiError
 from shared.work.backoff import Backoff
 
 SIGNER = "kubernetes.io/kube-apiserver-client-kubelet"
@@ -30,14 +29,16 @@ class CertificateRefused(Exception):
     """The cluster does not sign the request; the message says why."""
 
 
-async def request_certificate(client: Client, node_name: str, timeout: float) -> KeyPair:
-    """A new key and the certificate for it, within ``timeout`` seconds.
+async def request_certificate(
+    client: Client, node_name: str, timeout: float, make_key: MakeKey = keys.in_child
+) -> KeyPair:
+    """A new key and the certificate for it, within ``timeout`` seconds once there is the key.
 
     Raises CertificateRefused when denied or failed, Timeout when nobody signs in time, and the StatusErrors of the
-    API, except that an unreachable server is tried again until the time is over.
+    API, except that an unreachable server is tried again until the time is over; OSError when no key can be made.
     """
-    key = pki.new_key()
-    body = csr_object(node_name, pki.signing_request(key, pki.NODE_PREFIX + node_name, [pki.NODE_GROUP]))
+    made = await make_key(node_name)
+    body = csr_object(made)
     name = str(body["metadata"]["name"])
     trouble: StatusError | None = None
     try:
@@ -51,9 +52,9 @@ async def request_certificate(client: Client, node_name: str, timeout: float) ->
                     found = await client.get(CERTIFICATE_SIGNING_REQUESTS, name)
                     trouble = None
                     if certificate := signed(found):
-                        if not pki.matches(certificate, pki.key_pem(key)):
+                        if not tls.matches(certificate, made.key):
                             raise CertificateRefused("the server signed another key than ours")
-                        return KeyPair(certificate, pki.key_pem(key))
+                        return KeyPair(certificate, made.key)
                 except (ServiceUnavailable, Timeout, TooManyRequests) as error:
                     trouble = error
                 except NotFound:
@@ -71,14 +72,14 @@ async def request_certificate(client: Client, node_name: str, timeout: float) ->
         raise CertificateRefused(f"the server's answer cannot be used: {error}") from error
 
 
-def csr_object(node_name: str, request: bytes) -> JSON:
-    """The CertificateSigningRequest for a PEM request; named by its key, so that asking twice is asking once."""
+def csr_object(made: NewKey) -> JSON:
+    """The CertificateSigningRequest for a new key; named by it, so that asking twice is asking once."""
     return {
         "kind": CERTIFICATE_SIGNING_REQUESTS.kind,
         "apiVersion": CERTIFICATE_SIGNING_REQUESTS.api_version,
-        "metadata": {"name": f"node-csr-{hashlib.sha256(_public(request)).hexdigest()[:40]}"},
+        "metadata": {"name": f"node-csr-{made.digest[:40]}"},
         "spec": {
-            "request": base64.b64encode(request).decode(),
+            "request": base64.b64encode(made.request).decode(),
             "signerName": SIGNER,
             "usages": ["digital signature", "client auth"],
         },
@@ -105,9 +106,3 @@ async def _create(client: Client, body: JSON) -> None:
         await client.create(CERTIFICATE_SIGNING_REQUESTS, body)
     except AlreadyExists:
         return  # an earlier answer was lost
-
-
-def _public(request: bytes) -> bytes:
-    return pki.csr_public_key(request).public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )

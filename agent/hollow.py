@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import keys
 from agent.heartbeat import Heartbeat
 from agent.join import ensure_identity
 from agent.node import NodeRegistration
@@ -79,7 +80,9 @@ class HollowAgent:
     async def join(self) -> None:
         """Get a certificate, unless the data directory has one. Raises JoinError."""
         settings = self._settings
-        identity = await ensure_identity(self._data_dir, settings.server, settings.token, self.name)
+        identity = await ensure_identity(
+            self._data_dir, settings.server, settings.token, self.name, make_key=keys.in_process
+        )
         self._client = HttpClient(identity.server_url, identity.ssl_context(), user_agent="longboat-hollow")
 
     async def run(self, in_service: Callable[[], None] = lambda: None) -> None:

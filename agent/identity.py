@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from shared import codec, pki
-from shared.pki import KeyPair, PkiError
+from shared import codec, tls
+from shared.tls import KeyPair, PkiError
 
 
 class IdentityError(Exception):
@@ -31,10 +31,10 @@ class Identity:
     pair: KeyPair
 
     def ssl_context(self) -> ssl.SSLContext:
-        return pki.client_context(self.ca_pem, self.pair)
+        return tls.client_context(self.ca_pem, self.pair)
 
     def expires(self) -> datetime:
-        return pki.validity(self.pair.certificate)[1]
+        return tls.validity(self.pair.certificate)[1]
 
 
 def load(data_dir: Path) -> Identity | None:
@@ -52,8 +52,8 @@ def load(data_dir: Path) -> Identity | None:
             ca_pem=(data_dir / "ca.crt").read_bytes(),
             pair=KeyPair((data_dir / "node.crt").read_bytes(), (data_dir / "node.key").read_bytes()),
         )
-        usable = pki.matches(identity.pair.certificate, identity.pair.key)
-        pki.load_certificates(identity.ca_pem)
+        usable = tls.matches(identity.pair.certificate, identity.pair.key)
+        tls.first_der(identity.ca_pem)
     except (OSError, KeyError, TypeError, codec.CodecError, PkiError) as error:
         raise IdentityError(
             f"{data_dir}: {error}; join again with --token, or 'longboat node add' this host"
@@ -76,7 +76,7 @@ def check_not_expired(identity: Identity, now: datetime) -> None:
 def save(identity: Identity) -> None:
     """Write everything; ``agent.json`` last, since it is what says that the agent has joined."""
     directory = identity.data_dir
-    pki.write_private(directory / "ca.crt", identity.ca_pem)
+    tls.write_private(directory / "ca.crt", identity.ca_pem)
     save_pair(directory, identity.pair)
     save_settings(identity)
 
@@ -84,13 +84,13 @@ def save(identity: Identity) -> None:
 def save_settings(identity: Identity) -> None:
     """Write server and node name."""
     tree = {"serverURL": identity.server_url, "nodeName": identity.node_name}
-    pki.write_private(identity.data_dir / "agent.json", codec.encode(tree) + b"\n")
+    tls.write_private(identity.data_dir / "agent.json", codec.encode(tree) + b"\n")
 
 
 def save_pair(data_dir: Path, pair: KeyPair) -> None:
     """Put another key and certificate in the place of the old ones, never leaving a pair that does not match."""
-    pki.write_private(data_dir / "next.key", pair.key)
-    pki.write_private(data_dir / "next.crt", pair.certificate)
+    tls.write_private(data_dir / "next.key", pair.key)
+    tls.write_private(data_dir / "next.crt", pair.certificate)
     _complete(data_dir)
 
 
@@ -101,7 +101,7 @@ def _complete(data_dir: Path) -> None:
     if next_crt.exists():
         holder = next_key if next_key.exists() else key
         try:
-            whole = pki.matches(next_crt.read_bytes(), holder.read_bytes())
+            whole = tls.matches(next_crt.read_bytes(), holder.read_bytes())
         except (OSError, PkiError):
             whole = False
         if whole:

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent import identity
+from agent import identity, keys
 from agent.csr import CertificateRefused, request_certificate
 from agent.identity import Identity, IdentityError
-from shared import pki
+from agent.keys import MakeKey
+from shared import tls
 from shared.api.errors import Forbidden, StatusError, Unauthorized
 from shared.client.http import HttpClient
 from shared.join import JoinToken, TokenError, parse_token
@@ -52,6 +53,7 @@ async def ensure_identity(
     timeout: float = 60.0,
     clock: Clock = SystemClock(),
     progress: Progress = lambda line: None,
+    make_key: MakeKey = keys.in_child,
 ) -> Identity:
     """The agent's identity: the one in ``data_dir``, or a new one by joining with ``token``.
 
@@ -67,7 +69,7 @@ async def ensure_identity(
                     f"{data_dir} belongs to node {known.node_name}, not {node_name}: use another --data-dir, or remove"
                     f" the node with 'longboat node remove' first"
                 )
-            foreign = bool(token) and _token(token).ca_digest != pki.ca_digest(known.ca_pem)
+            foreign = bool(token) and _token(token).ca_digest != tls.ca_digest(known.ca_pem)
             if not foreign and (clock.now() < known.expires() or not token):
                 identity.check_not_expired(known, clock.now())
                 return await asyncio.to_thread(_moved, known, server_url)
@@ -88,12 +90,19 @@ async def ensure_identity(
         raise JoinError("--server is needed to join: https://HOST:PORT of the server")
     return await join(
         data_dir, normal_url(server_url), _token(token), check_name(node_name or (known.node_name if known else "")),
-        timeout=timeout, progress=progress,
+        timeout=timeout, progress=progress, make_key=make_key,
     )  # fmt: skip
 
 
 async def join(
-    data_dir: Path, server_url: str, token: JoinToken, node_name: str, *, timeout: float, progress: Progress
+    data_dir: Path,
+    server_url: str,
+    token: JoinToken,
+    node_name: str,
+    *,
+    timeout: float,
+    progress: Progress,
+    make_key: MakeKey = keys.in_child,
 ) -> Identity:
     """Join as ``node_name`` and keep what came of it in ``data_dir``. Raises JoinError."""
     deadline = asyncio.get_running_loop().time() + timeout
@@ -104,9 +113,10 @@ async def join(
     progress(f"looking at {server_url}")
     ca_pem = await _trusted_ca(server_url, token.ca_digest, timeout)
     progress(f"asking for a certificate as node {node_name}")
-    client = HttpClient(server_url, pki.client_context(ca_pem), token.bearer, user_agent="longboat-agent")
+    client = HttpClient(server_url, tls.client_context(ca_pem), token.bearer, user_agent="longboat-agent")
     try:
-        pair = await request_certificate(client, node_name, max(1.0, deadline - asyncio.get_running_loop().time()))
+        left = max(1.0, deadline - asyncio.get_running_loop().time())
+        pair = await request_certificate(client, node_name, left, make_key)
     except (Unauthorized, Forbidden) as error:
         raise JoinError(
             f"{server_url} does not accept the token ({error.message}): it is wrong, expired or revoked; make a new one"
@@ -116,6 +126,8 @@ async def join(
         raise JoinError(f"{server_url} refuses node {node_name} a certificate: {error}") from error
     except StatusError as error:
         raise JoinError(f"cannot join {server_url}: {error.message}") from error
+    except OSError as error:
+        raise JoinError(f"cannot join {server_url}: {error}") from error
     finally:
         await client.close()
     joined = Identity(data_dir, server_url, node_name, ca_pem, pair)
@@ -155,7 +167,7 @@ async def server_chain(server_url: str, timeout: float = _HANDSHAKE) -> list[byt
     parts = urlsplit(server_url)
     async with asyncio.timeout(timeout):
         _, writer = await asyncio.open_connection(
-            parts.hostname, parts.port, ssl=pki.unverified_context(), server_hostname=parts.hostname
+            parts.hostname, parts.port, ssl=tls.unverified_context(), server_hostname=parts.hostname
         )
     try:
         return _unverified_chain(writer.get_extra_info("ssl_object"))
@@ -179,8 +191,8 @@ async def _trusted_ca(server_url: str, digest: str, timeout: float) -> bytes:
                 raise JoinError(f"{server_url} cannot be reached: {reason}; is the server running there?") from error
             await asyncio.sleep(wait)
     for der in chain:
-        pem = pki.der_to_pem(der)
-        if pki.ca_digest(pem) == digest:
+        pem = tls.der_to_pem(der)
+        if tls.ca_digest(pem) == digest:
             return pem
     raise JoinError(
         f"the server's CA does not match the token: {server_url} belongs to another cluster than the token, or somebody"

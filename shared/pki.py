@@ -1,23 +1,19 @@
 """The cluster's certificates: one CA, and the server, admin and node certificates that it signs.
 
-Owns how keys and certificates are made, checked, stored and turned into TLS contexts. It never decides who may
-have a certificate (the CSR approver does) and never logs a key. All keys are EC P-256: an RSA key takes 500
-times as long to make. Everything here is synchronous, short (below 1 ms each) and safe to call from any thread.
+Owns how keys and certificates are made, signed and checked; what their holders need of them is ``shared.tls``, whose
+names are here too. It never decides who may have a certificate (the CSR approver does) and never logs a key. All
+keys are EC P-256: an RSA key takes 500 times as long to make. Everything here is synchronous, short (below 1 ms
+each) and safe to call from any thread.
 """
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
-import os
-import ssl
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -26,6 +22,18 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes as PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from shared.tls import NODE_GROUP as NODE_GROUP
+from shared.tls import NODE_PREFIX as NODE_PREFIX
+from shared.tls import KeyPair as KeyPair
+from shared.tls import PkiError as PkiError
+from shared.tls import ca_digest as ca_digest
+from shared.tls import client_context as client_context
+from shared.tls import der_to_pem as der_to_pem
+from shared.tls import matches as matches
+from shared.tls import server_context as server_context
+from shared.tls import unverified_context as unverified_context
+from shared.tls import validity as validity
+from shared.tls import write_private as write_private
 from shared.work.clock import Clock, SystemClock
 
 CA_LIFETIME = timedelta(days=3650)
@@ -35,11 +43,6 @@ BACKDATE = timedelta(hours=1)
 """Certificates are valid from this long before they are made: the clocks of hosts differ."""
 
 ADMIN_NAME, ADMIN_GROUP = "longboat:admin", "system:masters"
-NODE_PREFIX, NODE_GROUP = "system:node:", "system:nodes"
-
-
-class PkiError(Exception):
-    """A key or certificate cannot be used; the message is for an operator."""
 
 
 class CsrRefused(PkiError):
@@ -47,14 +50,6 @@ class CsrRefused(PkiError):
 
 
 # --- making ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPair:
-    """A certificate (leaf first, then its issuers) and its private key, both PEM."""
-
-    certificate: bytes
-    key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,34 +216,10 @@ def load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def ca_digest(pem: bytes) -> str:
-    """SHA-256 of the (first) certificate's DER, in hex: what a join token carries."""
-    return hashlib.sha256(load_certificates(pem)[0].public_bytes(serialization.Encoding.DER)).hexdigest()
-
-
-def der_to_pem(der: bytes) -> bytes:
-    """A certificate's PEM."""
-    return ssl.DER_cert_to_PEM_cert(der).encode()
-
-
-def validity(pem: bytes) -> tuple[datetime, datetime]:
-    """From when until when the (first) certificate holds; aware, UTC."""
-    leaf = load_certificates(pem)[0]
-    return leaf.not_valid_before_utc, leaf.not_valid_after_utc
-
-
 def remaining_share(pem: bytes, now: datetime) -> float:
     """How much of its life the (first) certificate has left: 1 when new, 0 or below when it has expired."""
     start, end = validity(pem)
     return (end - now) / (end - start)
-
-
-def matches(certificate: bytes, key: bytes) -> bool:
-    """Whether the private key belongs to the (first) certificate."""
-    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return load_certificates(certificate)[0].public_key().public_bytes(*form) == load_key(
-        key
-    ).public_key().public_bytes(*form)
 
 
 def issued_by(certificate: bytes, ca: x509.Certificate) -> bool:
@@ -258,76 +229,6 @@ def issued_by(certificate: bytes, ca: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature):
         return False
     return True
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Replace a file atomically and durably, readable by its owner only."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-# --- TLS contexts ---------------------------------------------------------------------------------------------
-
-
-def server_context(certificate: Path, key: Path, ca_pem: bytes) -> ssl.SSLContext:
-    """TLS 1.2+; a client certificate is optional, but one that is shown must be signed by the CA.
-
-    Calling ``load_cert_chain`` on it again swaps the certificate for new connections.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(certificate, key)
-    context.load_verify_locations(cadata=ca_pem.decode())
-    context.verify_mode = ssl.CERT_OPTIONAL
-    return context
-
-
-def client_context(ca_pem: bytes | None, pair: KeyPair | None = None) -> ssl.SSLContext:
-    """TLS 1.2+, trusting only ``ca_pem`` (None: the system's CAs), showing ``pair`` if given. Raises PkiError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        if ca_pem is None:
-            context.load_default_certs()
-        else:
-            context.load_verify_locations(cadata=ca_pem.decode())
-        if pair is not None:
-            _load_pair(context, pair)
-    except (ssl.SSLError, ValueError) as error:
-        raise PkiError(f"the certificates cannot be used: {error}") from error
-    return context
-
-
-def unverified_context() -> ssl.SSLContext:
-    """Trusts anybody: only to look at a server's certificates, whose CA is then compared with a known digest."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _load_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
-    """The ssl module reads keys from files only: a private directory that is gone again at once."""
-    with tempfile.TemporaryDirectory(prefix="longboat-") as directory:
-        path = Path(directory, "pair.pem")
-        path.touch(mode=0o600)
-        path.write_bytes(pair.key + pair.certificate)
-        context.load_cert_chain(path)
 
 
 # --- inside ---------------------------------------------------------------------------------------------------
