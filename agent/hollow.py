@@ -26,9 +26,9 @@ from agent.runtime.base import State
 from agent.runtime.hollow import HollowCapacity, HollowLatency, HollowNetwork, HollowRuntime
 from agent.settings import AgentSettings
 from agent.tunnel import Tunnel
-from shared.api.core import Probe
 from shared.api.errors import StatusError
 from shared.api.kinds import PODS
+from shared.api.pod import Probe
 from shared.client.cache import Cache
 from shared.client.http import HttpClient
 from shared.client.reflector import Reflector

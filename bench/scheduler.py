@@ -20,8 +20,9 @@ from controlplane.scheduler.decide import Pending, decide
 from controlplane.scheduler.loop import BATCH
 from controlplane.scheduler.requirements import Requirements, of_pod
 from controlplane.scheduler.snapshot import Snapshot
-from shared.api.core import Container, Node, NodeSpec, NodeStatus, Pod, PodSpec, ResourceRequirements, Taint
+from shared.api.core import Node, NodeSpec, NodeStatus, Taint
 from shared.api.meta import ObjectMeta, OwnerReference
+from shared.api.pod import Container, Pod, PodSpec, ResourceRequirements
 
 
 def cluster(nodes: int) -> Snapshot:

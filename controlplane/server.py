@@ -38,8 +38,8 @@ from controlplane.settings import ServerSettings, split_address
 from controlplane.store.sqlite import SqliteStore
 from shared import footprint, pki
 from shared.addresses import outward_address
-from shared.api.core import Pod
 from shared.api.kinds import PODS
+from shared.api.pod import Pod
 from shared.client.kubeconfig import ADMIN_KUBECONFIG, ensure_admin_kubeconfig
 from shared.cluster_pki import ClusterPki, ensure_cluster_pki
 from shared.work.clock import Clock, SystemClock

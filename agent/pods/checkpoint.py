@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from agent.pods.volumes.base import PodPaths
-from shared.api.core import Pod
+from shared.api.pod import Pod
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from agent.pods.plan import (
 )
 from agent.pods.restarts import PULL_ERROR_SHOWN, SPEC_CHANGED, UNHEALTHY, waits, wants_restart
 from agent.runtime.base import ContainerInfo, State
-from shared.api.core import Container, Pod
+from shared.api.pod import Container, Pod
 
 KEPT_INSTANCES = 2
 """Instances of a container that are kept: the latest, and the one before for ``kubectl logs --previous``."""

@@ -34,7 +34,7 @@ from agent.pods.warming import Warming
 from agent.pods.worker import PodWorker, apply_verdict
 from agent.runtime.base import EngineEvent, PodIdentity, Runtime, RuntimeFailure
 from agent.settings import AgentSettings
-from shared.api.core import Container, Pod
+from shared.api.pod import Container, Pod
 from shared.client.base import Client
 from shared.client.cache import Cache
 from shared.work.backoff import Backoff

@@ -16,7 +16,8 @@ from decimal import ROUND_UP, Decimal
 from agent.pods.expansion import expand
 from agent.pods.status import NodeFacts
 from shared.api import quantity
-from shared.api.core import ConfigMap, Container, EnvVarSource, Pod, ResourceFieldSelector, Secret
+from shared.api.core import ConfigMap, Secret
+from shared.api.pod import Container, EnvVarSource, Pod, ResourceFieldSelector
 
 CONFIG_MAP, SECRET = "ConfigMap", "Secret"
 

@@ -13,10 +13,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from agent import metrics
-from shared.api.core import Pod
 from shared.api.errors import NotFound, StatusError
 from shared.api.kinds import EVENTS
 from shared.api.meta import JSON, timestamp
+from shared.api.pod import Pod
 from shared.client.base import Client
 from shared.work.clock import Clock
 

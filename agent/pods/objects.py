@@ -19,9 +19,10 @@ from typing import Any
 import msgspec
 
 from agent.pods.env import CONFIG_MAP, SECRET, Objects, Reference, pod_references
-from shared.api.core import ConfigMap, Pod, Secret
+from shared.api.core import ConfigMap, Secret
 from shared.api.errors import Forbidden, NotFound, StatusError
 from shared.api.kinds import CONFIG_MAPS, SECRETS, Resource
+from shared.api.pod import Pod
 from shared.client.base import Client
 from shared.work.clock import Clock
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.runtime.base import ContainerInfo, Sandbox, State
-from shared.api.core import Container
+from shared.api.pod import Container
 
 POD = ""
 """The key of failures that concern the pod as a whole (sandbox, volumes), not one container."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.pods.observed import Observed, is_sidecar
 from agent.pods.restarts import wants_restart
 from agent.runtime.base import State
-from shared.api.core import Pod
+from shared.api.pod import Pod
 
 PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
 TERMINAL = (SUCCEEDED, FAILED)

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from agent import metrics
 from agent.pods.probing import Prober, ProbeTarget
-from shared.api.core import Container, Pod, Probe
+from shared.api.pod import Container, Pod, Probe
 from shared.work.clock import Clock
 from shared.work.supervisor import Supervisor
 

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from agent.runtime.base import Runtime, RuntimeFailure
-from shared.api.core import Container, HTTPGetAction, Probe
+from shared.api.pod import Container, HTTPGetAction, Probe
 
 USER_AGENT = "kube-probe/1.36"
 MAX_REDIRECTS = 10

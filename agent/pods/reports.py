@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from agent import metrics
-from shared.api.core import Pod, PodStatus
 from shared.api.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, StatusError
 from shared.api.kinds import PODS
 from shared.api.meta import JSON
+from shared.api.pod import Pod, PodStatus
 from shared.client.base import Client, PatchType
 from shared.work.backoff import Backoff
 from shared.work.queue import WorkQueue

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.api import quantity
-from shared.api.core import Container, Pod, Quantity
+from shared.api.pod import Container, Pod
+from shared.api.quantity import Quantity
 
 CPU_PERIOD = 100_000
 """Microseconds of the CFS period that quotas are for."""

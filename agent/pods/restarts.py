@@ -10,7 +10,7 @@ from datetime import datetime
 
 from agent.pods.observed import CrashBackoff, Moment, Observed, is_sidecar
 from agent.runtime.base import ContainerInfo
-from shared.api.core import Container, Pod
+from shared.api.pod import Container, Pod
 from shared.work.backoff import Backoff
 
 CRASH_BASE = 10.0

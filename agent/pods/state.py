@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from agent.pods.observed import CrashBackoff, Failure, Health, Moment, Observed, Pull
 from agent.pods.restarts import adopted_backoff, deletion_deadline, monotonic_of
 from agent.runtime.base import ContainerInfo, PodIdentity, Sandbox, State
-from shared.api.core import ContainerStatus, Pod
 from shared.api.meta import JSON
+from shared.api.pod import ContainerStatus, Pod
 
 VANISHED_EXIT_CODE = 137
 """Exit code that the kubelet reports of a container that is gone without a trace."""

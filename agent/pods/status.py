@@ -16,8 +16,8 @@ from agent.pods.phase import FAILED, SUCCEEDED, TERMINAL, phase
 from agent.pods.resources import qos_class
 from agent.pods.restarts import PULL_ERROR_SHOWN, waits, wants_restart
 from agent.runtime.base import ContainerInfo, State
-from shared.api.core import Container, Pod
 from shared.api.meta import JSON, timestamp
+from shared.api.pod import Container, Pod
 
 READY_TO_START, INITIALIZED, READY, CONTAINERS_READY = (
     "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady",

@@ -37,8 +37,8 @@ from agent.pods.steps import containers, images, sandbox, teardown
 from agent.pods.steps.base import StepFailed, Tools, Work
 from agent.pods.volumes.base import VolumeFailure
 from agent.runtime.base import RuntimeFailure, State
-from shared.api.core import Container, Pod
 from shared.api.meta import JSON
+from shared.api.pod import Container, Pod
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,9 @@ from typing import Any, cast
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.resource_cache import ResourceCache
 from shared import join
-from shared.api.core import Node, Pod, Secret
+from shared.api.core import Node, Secret
 from shared.api.kinds import NODES, PODS, SECRETS, Resource
+from shared.api.pod import Pod
 
 
 class Lookups:

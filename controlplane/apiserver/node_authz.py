@@ -14,8 +14,8 @@ import msgspec
 
 from controlplane.apiserver.authz import forbidden
 from controlplane.apiserver.identity import Attributes, User
-from shared.api.core import Container, Pod
 from shared.api.meta import JSON
+from shared.api.pod import Container, Pod
 from shared.pki import NODE_GROUP, NODE_PREFIX
 
 _NODE_PATHS = frozenset({("create", "heartbeat"), ("get", "tunnel"), ("get", "streams")})

@@ -20,10 +20,10 @@ from controlplane.controllers.base import Context, Key, Watch
 from controlplane.controllers.expectations import Expectations
 from controlplane.controllers.rollout import Goal, Part, Scale
 from shared.api.apps import Deployment, DeploymentStatus, ReplicaSet, RollingUpdateDeployment
-from shared.api.core import Pod
 from shared.api.errors import AlreadyExists, Forbidden, NotFound, StatusError
 from shared.api.kinds import DEPLOYMENTS, PODS, REPLICA_SETS
 from shared.api.meta import JSON, Condition, LabelSelector, controller_of
+from shared.api.pod import Pod
 from shared.api.selectors import from_label_selector
 
 _STATUS = conditions.StatusRules(always=frozenset({"terminating_replicas"}))

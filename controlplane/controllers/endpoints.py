@@ -26,9 +26,10 @@ from controlplane.controllers.service_pods import (
     target_ref,
 )
 from controlplane.controllers.writes import Create, Delete, Patch, Write, send, tree_of
-from shared.api.core import EndpointAddress, EndpointPort, Endpoints, EndpointSubset, Pod, Service
+from shared.api.core import EndpointAddress, EndpointPort, Endpoints, EndpointSubset, Service
 from shared.api.kinds import ENDPOINTS, PODS, SERVICES
 from shared.api.meta import JSON
+from shared.api.pod import Pod
 
 MAX_ADDRESSES = 1000
 """Addresses in one Endpoints object; more are left out, which an annotation says."""

@@ -19,9 +19,10 @@ from controlplane.controllers.taint_eviction import NODE, by_node, tolerated_sec
 from controlplane.controllers.writes import Patch, apply, send
 from controlplane.controllers.zones import EXCLUDED, DisruptionSettings, Zones, ZoneView, eviction_delay, zone_of
 from shared.api.apps import Lease
-from shared.api.core import Node, Pod, Taint
+from shared.api.core import Node, Taint
 from shared.api.kinds import LEASES, NODE_LEASE_NAMESPACE, NODES, PODS
 from shared.api.meta import JSON, Condition, timestamp
+from shared.api.pod import Pod
 from shared.client.base import PatchType
 
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"

@@ -16,9 +16,10 @@ from controlplane.controllers import pods
 from controlplane.controllers.base import Context, Key, Watch
 from controlplane.controllers.taint_eviction import NODE, by_node
 from controlplane.controllers.writes import Delete, apply
-from shared.api.core import Node, Pod
+from shared.api.core import Node
 from shared.api.errors import NotFound
 from shared.api.kinds import NODES, PODS
+from shared.api.pod import Pod
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from controlplane.controllers import conditions
-from shared.api.core import Pod
+from shared.api.pod import Pod
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 """Annotation: an int32; among pods otherwise alike the cheaper one is deleted first."""

@@ -20,10 +20,10 @@ from controlplane.controllers.expectations import Expectations
 from shared import codec
 from shared.api import names
 from shared.api.apps import ReplicaSet, ReplicaSetStatus
-from shared.api.core import Pod
 from shared.api.errors import Forbidden, NotFound, StatusError
 from shared.api.kinds import PODS, REPLICA_SETS
 from shared.api.meta import JSON, Condition, controller_of, controller_reference
+from shared.api.pod import Pod
 from shared.api.selectors import from_label_selector
 
 T = TypeVar("T")

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from controlplane.controllers import ownership, pods
 from controlplane.controllers.base import Key
-from shared.api.core import Pod, Service, ServicePort
+from shared.api.core import Service, ServicePort
 from shared.api.meta import JSON
+from shared.api.pod import Pod
 from shared.client.cache import Cache
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"

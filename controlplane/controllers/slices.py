@@ -27,9 +27,10 @@ from controlplane.controllers.service_pods import (
 )
 from controlplane.controllers.writes import Create, Delete, Patch, Write, tree_of
 from shared.api.apps import Endpoint, EndpointConditions, EndpointSlice, EndpointSlicePort
-from shared.api.core import Pod, Service
+from shared.api.core import Service
 from shared.api.kinds import ENDPOINT_SLICES, SERVICES
 from shared.api.meta import JSON, controller_reference
+from shared.api.pod import Pod
 
 MAX_ENDPOINTS = 100
 """In one slice; Kubernetes' --max-endpoints-per-slice."""

@@ -13,8 +13,9 @@ from datetime import datetime
 
 from controlplane.controllers.base import Context, Key, Watch
 from controlplane.controllers.writes import Delete, apply
-from shared.api.core import Node, Pod, Taint, Toleration
+from shared.api.core import Node, Taint
 from shared.api.kinds import NODES, PODS
+from shared.api.pod import Pod, Toleration
 
 NODE = "node"
 """Index of pods by spec.nodeName."""

@@ -16,8 +16,9 @@ import numpy as np
 from controlplane.scheduler.requirements import PODS, Port, Requirements
 from controlplane.scheduler.snapshot import NAME_FIELD, Bools, Ints, Snapshot
 from controlplane.scheduler.usage import Usage
-from shared.api.core import NodeSelector, NodeSelectorTerm, Taint, Toleration
+from shared.api.core import Taint
 from shared.api.meta import LabelSelectorRequirement
+from shared.api.pod import NodeSelector, NodeSelectorTerm, Toleration
 
 UNSCHEDULABLE = "node(s) were unschedulable"
 AFFINITY = "node(s) didn't match Pod's node affinity/selector"

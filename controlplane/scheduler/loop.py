@@ -20,9 +20,10 @@ from controlplane.scheduler.queue import SchedulingQueue, Waiting
 from controlplane.scheduler.report import WORKERS, Reporter
 from controlplane.scheduler.requirements import Requirements, of_pod
 from controlplane.scheduler.snapshot import Snapshot
-from shared.api.core import Node, Pod
+from shared.api.core import Node
 from shared.api.errors import StatusError
 from shared.api.kinds import NODES, PODS
+from shared.api.pod import Pod
 from shared.client.base import Binding
 from shared.work.supervisor import Supervisor
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from shared.api.core import Pod
 from shared.api.errors import Conflict, NotFound, StatusError
 from shared.api.kinds import PODS
 from shared.api.meta import JSON, Condition, timestamp
+from shared.api.pod import Pod
 from shared.client.base import Client, PatchType
 from shared.client.cache import Cache
 from shared.work.backoff import Backoff

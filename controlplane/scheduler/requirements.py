@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from shared.api import quantity
-from shared.api.core import Container, NodeSelector, Pod, PreferredSchedulingTerm, Quantity, Toleration
 from shared.api.meta import controller_of
+from shared.api.pod import Container, NodeSelector, Pod, PreferredSchedulingTerm, Toleration
+from shared.api.quantity import Quantity
 
 CPU, MEMORY, PODS, EPHEMERAL_STORAGE = "cpu", "memory", "pods", "ephemeral-storage"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from shared.api.core import PodSpec
 from shared.api.meta import Condition, LabelSelector, Object, ObjectMeta, Struct
+from shared.api.pod import PodSpec
 
 
 class PodTemplateSpec(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from shared.api import apps, core
+from shared.api import apps, core, pod
 from shared.api.meta import Object
 
 T = TypeVar("T", bound=Object)
@@ -53,7 +53,7 @@ class Resource(Generic[T]):
 
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", False, core.Namespace)
 NODES = Resource("", "v1", "nodes", "Node", False, core.Node)
-PODS = Resource("", "v1", "pods", "Pod", True, core.Pod)
+PODS = Resource("", "v1", "pods", "Pod", True, pod.Pod)
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", True, core.ConfigMap)
 SECRETS = Resource("", "v1", "secrets", "Secret", True, core.Secret)
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True, core.ServiceAccount)

@@ -12,6 +12,9 @@ from decimal import ROUND_UP, Decimal, localcontext
 from functools import lru_cache
 from typing import NoReturn
 
+Quantity = str | int | float
+"""A resource quantity as it stands in JSON."""
+
 _SPLIT = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 _NUMBER = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(.*)", re.DOTALL)
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)")

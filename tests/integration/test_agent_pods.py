@@ -28,10 +28,10 @@ from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.kinds.table import KINDS
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.store.sqlite import SqliteStore
-from shared.api.core import ContainerStatus, Pod
 from shared.api.errors import BadRequest, NotFound, ServiceUnavailable
 from shared.api.kinds import CONFIG_MAPS, EVENTS, NAMESPACES, PODS, SECRETS
 from shared.api.meta import JSON
+from shared.api.pod import ContainerStatus, Pod
 from shared.client.base import Client, PatchType
 from shared.client.cache import Cache
 from shared.client.reflector import Reflector

@@ -36,7 +36,7 @@ from controlplane.controllers.zones import DisruptionSettings
 from controlplane.store.base import Put
 from controlplane.store.sqlite import SqliteStore
 from shared import codec, pki
-from shared.api.core import Node, Pod
+from shared.api.core import Node
 from shared.api.kinds import (
     CERTIFICATE_SIGNING_REQUESTS,
     CONFIG_MAPS,
@@ -54,6 +54,7 @@ from shared.api.kinds import (
     Resource,
 )
 from shared.api.meta import JSON, timestamp
+from shared.api.pod import Pod
 from shared.client.base import Binding, Client
 from shared.work.clock import SystemClock
 from shared.work.supervisor import Supervisor

@@ -25,10 +25,10 @@ from controlplane.controllers.runner import run_controllers
 from controlplane.store.sqlite import SqliteStore
 from shared import codec
 from shared.api.apps import Deployment, ReplicaSet
-from shared.api.core import Pod
 from shared.api.errors import NotFound
 from shared.api.kinds import DEPLOYMENTS, EVENTS, NAMESPACES, PODS, REPLICA_SETS
 from shared.api.meta import JSON, controller_of, timestamp
+from shared.api.pod import Pod
 from shared.client.base import Binding, Client, PatchType
 from shared.client.cache import Cache
 from shared.work.clock import SystemClock

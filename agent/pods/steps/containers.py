@@ -25,8 +25,8 @@ from agent.runtime.base import (
     RuntimeUnavailable,
     State,
 )
-from shared.api.core import Container, Pod
 from shared.api.errors import StatusError
+from shared.api.pod import Container, Pod
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from agent.pods.pulls import PullOutcome
 from agent.pods.restarts import PULL_BACKOFF
 from agent.pods.steps.base import StepFailed, Work
 from agent.runtime.base import RuntimeFailure
-from shared.api.core import Container, Pod
+from shared.api.pod import Container, Pod
 
 MISSING = 'Container image "{image}" is not present with pull policy of Never'
 

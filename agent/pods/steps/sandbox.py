@@ -14,7 +14,7 @@ from agent.pods.pool import WarmSandbox
 from agent.pods.steps.base import StepFailed, Tools, Work
 from agent.pods.volumes.base import VolumeFailure
 from agent.runtime.base import RuntimeFailure, RuntimeUnavailable, Sandbox, SandboxSpec
-from shared.api.core import Pod
+from shared.api.pod import Pod
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from agent.pods.plan import CleanUp, DeletePodObject, RemoveContainers, RemoveSa
 from agent.pods.steps.base import StepFailed, Work
 from agent.pods.steps.sandbox import recycle
 from agent.runtime.base import RuntimeFailure
-from shared.api.core import Pod
 from shared.api.errors import Conflict, NotFound, StatusError
 from shared.api.kinds import PODS
+from shared.api.pod import Pod
 
 FLUSH_TIMEOUT = 5.0
 """Seconds that the last status of a pod has to reach the server before its object is deleted all the same."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.pods.volumes.base import VolumeFailure
-from shared.api.core import HostPathVolumeSource
+from shared.api.pod import HostPathVolumeSource
 
 
 def prepare_host_path(source: HostPathVolumeSource) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.pods.volumes.base import PodPaths, VolumeFailure
 from agent.runtime.base import Mount
-from shared.api.core import Container, Pod, Volume
+from shared.api.pod import Container, Pod, Volume
 
 
 def container_mounts(

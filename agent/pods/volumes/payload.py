@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from agent.pods.volumes.atomic import File, Payload
 from agent.pods.volumes.base import VolumeFailure
-from shared.api.core import ConfigMap, ConfigMapVolumeSource, KeyToPath, Secret, SecretVolumeSource
+from shared.api.core import ConfigMap, Secret
+from shared.api.pod import ConfigMapVolumeSource, KeyToPath, SecretVolumeSource
 
 
 def config_map_payload(source: ConfigMapVolumeSource, config_map: ConfigMap | None) -> Payload:

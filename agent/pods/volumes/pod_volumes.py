@@ -24,8 +24,8 @@ from agent.pods.volumes.mounts import container_mounts, is_object_volume
 from agent.pods.volumes.payload import config_map_payload, secret_payload
 from agent.runtime.base import Mount
 from shared.api import quantity
-from shared.api.core import Container, Pod, Volume
 from shared.api.errors import StatusError
+from shared.api.pod import Container, Pod, Volume
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.api.core import ContainerStatus, Pod
 from shared.api.errors import BadRequest, Cause, Invalid
+from shared.api.pod import ContainerStatus, Pod
 from shared.streams import LogParameters
 
 

@@ -17,9 +17,9 @@ from aiohttp import web
 
 from controlplane.apiserver.streams.hub import AgentStream, StreamBroken, TunnelHub
 from controlplane.apiserver.streams.log_options import check_has_log, choose_container, parse_query
-from shared.api.core import Pod
 from shared.api.errors import BadRequest, NotFound, StatusError
 from shared.api.meta import JSON
+from shared.api.pod import Pod
 from shared.streams import LOG
 from shared.work.supervisor import Supervisor
 

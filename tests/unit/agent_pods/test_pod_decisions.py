@@ -38,7 +38,7 @@ from agent.pods.plan import (
 )
 from agent.pods.restarts import SPEC_CHANGED, UNHEALTHY
 from agent.runtime.base import ContainerInfo, PodIdentity, Sandbox, State
-from shared.api.core import Container, Pod
+from shared.api.pod import Container, Pod
 
 WALL = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NOW = Moment(WALL, 1000.0)

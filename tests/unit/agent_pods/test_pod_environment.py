@@ -12,7 +12,8 @@ from agent.pods.env import ConfigError, Objects, command_line, environment, refe
 from agent.pods.expansion import expand
 from agent.pods.resources import cpu_quota, cpu_shares, oom_score_adj, qos_class
 from agent.pods.status import NodeFacts
-from shared.api.core import ConfigMap, Container, Pod, Secret
+from shared.api.core import ConfigMap, Secret
+from shared.api.pod import Container, Pod
 
 NODE = NodeFacts("node-1", "192.0.2.7", 4000, 8 << 30)
 

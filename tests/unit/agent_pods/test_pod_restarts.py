@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.pods.observed import CrashBackoff, Moment
 from agent.pods.restarts import after_restart, deletion_deadline, monotonic_of, remaining
-from shared.api.core import Pod
+from shared.api.pod import Pod
 
 WALL = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

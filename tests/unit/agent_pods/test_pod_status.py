@@ -11,7 +11,7 @@ from agent.pods.phase import phase
 from agent.pods.reports import same_status
 from agent.pods.status import NodeFacts, go_duration, pod_status
 from agent.runtime.base import ContainerInfo, PodIdentity, Sandbox, State
-from shared.api.core import Container, Pod, PodStatus
+from shared.api.pod import Container, Pod, PodStatus
 
 WALL = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NOW = Moment(WALL, 1000.0)

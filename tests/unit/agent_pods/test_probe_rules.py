@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.pods.probes import Thresholds
 from agent.pods.probing import NetworkProber, ProbeTarget, find_port
 from agent.runtime.hollow import HollowRuntime
-from shared.api.core import Container, Probe
+from shared.api.pod import Container, Probe
 from shared.work.clock import SystemClock
 
 

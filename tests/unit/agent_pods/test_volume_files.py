@@ -15,15 +15,8 @@ from agent.pods.volumes.host_files import hosts_text, resolv_conf_text
 from agent.pods.volumes.host_path import prepare_host_path
 from agent.pods.volumes.mounts import sub_path
 from agent.pods.volumes.payload import config_map_payload, secret_payload
-from shared.api.core import (
-    ConfigMap,
-    ConfigMapVolumeSource,
-    HostPathVolumeSource,
-    KeyToPath,
-    Pod,
-    Secret,
-    SecretVolumeSource,
-)
+from shared.api.core import ConfigMap, Secret
+from shared.api.pod import ConfigMapVolumeSource, HostPathVolumeSource, KeyToPath, Pod, SecretVolumeSource
 
 
 def test_files_appear_through_links_and_change_together(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from controlplane.controllers.slices import decide, desired
 from controlplane.controllers.writes import Create, Delete, Patch, tree_of
 from shared.api.apps import EndpointSlice, EndpointSlicePort
-from shared.api.core import Container, ContainerPort, Pod, PodIP, PodSpec, PodStatus, Service, ServicePort, ServiceSpec
+from shared.api.core import Service, ServicePort, ServiceSpec
 from shared.api.meta import Condition, ObjectMeta
+from shared.api.pod import Container, ContainerPort, Pod, PodIP, PodSpec, PodStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HTTP = ServicePort(name="http", port=80, target_port="web")

@@ -9,10 +9,11 @@ import pytest
 from controlplane.controllers.endpoints import MAX_ADDRESSES, OVER_CAPACITY, decide, subsets
 from controlplane.controllers.service_pods import keys_of_change, selects, target_port
 from controlplane.controllers.writes import Create, Patch
-from shared.api.core import Container, ContainerPort, Endpoints, Pod, PodSpec, PodStatus, Service, ServicePort
+from shared.api.core import Endpoints, Service, ServicePort
 from shared.api.core import ServiceSpec as Spec
 from shared.api.kinds import SERVICES
 from shared.api.meta import Condition, ObjectMeta
+from shared.api.pod import Container, ContainerPort, Pod, PodSpec, PodStatus
 from shared.client.cache import Cache
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,10 +11,11 @@ from prometheus_client import REGISTRY
 
 from controlplane.controllers import events
 from controlplane.controllers.events import Recorder
-from shared.api.core import Node, Pod
+from shared.api.core import Node
 from shared.api.errors import Forbidden, NotFound, ServiceUnavailable
 from shared.api.kinds import EVENTS
 from shared.api.meta import JSON, ObjectMeta
+from shared.api.pod import Pod
 from shared.work.clock import FakeClock
 from shared.work.supervisor import Supervisor
 

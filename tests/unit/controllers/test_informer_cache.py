@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.api.core import Pod, PodSpec
 from shared.api.kinds import PODS
 from shared.api.meta import ObjectMeta
+from shared.api.pod import Pod, PodSpec
 from shared.client.cache import Cache
 
 

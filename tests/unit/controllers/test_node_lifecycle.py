@@ -6,8 +6,9 @@ import pytest
 
 from controlplane.controllers.node_lifecycle import Health, Plan, View, decide
 from controlplane.controllers.zones import ZoneState, ZoneView
-from shared.api.core import Node, NodeSpec, NodeStatus, Pod, PodSpec, PodStatus, Taint, Toleration
+from shared.api.core import Node, NodeSpec, NodeStatus, Taint
 from shared.api.meta import Condition, ObjectMeta
+from shared.api.pod import Pod, PodSpec, PodStatus, Toleration
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BEFORE = NOW - timedelta(hours=1)

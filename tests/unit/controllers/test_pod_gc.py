@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from controlplane.controllers.pod_gc import decide_finished, decide_orphaned, is_unscheduled_terminating
-from shared.api.core import Pod, PodSpec, PodStatus
 from shared.api.meta import ObjectMeta
+from shared.api.pod import Pod, PodSpec, PodStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from controlplane.controllers import pods
-from shared.api.core import ContainerStatus, Pod, PodSpec, PodStatus
 from shared.api.meta import Condition, ObjectMeta
+from shared.api.pod import ContainerStatus, Pod, PodSpec, PodStatus
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from shared.api.core import Pod
 from shared.api.errors import Expired, Forbidden, ServiceUnavailable, TooManyRequests
 from shared.api.kinds import PODS
 from shared.api.meta import ObjectMeta
+from shared.api.pod import Pod
 from shared.client.base import EventType, ObjectList, WatchEvent
 from shared.client.cache import Cache
 from shared.client.reflector import Reflector

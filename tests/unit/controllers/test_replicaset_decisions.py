@@ -9,10 +9,10 @@ import pytest
 from controlplane.controllers import ownership, replicaset
 from controlplane.controllers.expectations import TIMEOUT, Expectations
 from shared.api.apps import ReplicaSet, ReplicaSetSpec, ReplicaSetStatus
-from shared.api.core import Pod, PodSpec, PodStatus
 from shared.api.errors import Forbidden, ServiceUnavailable
 from shared.api.kinds import PODS, REPLICA_SETS
 from shared.api.meta import Condition, LabelSelector, ObjectMeta, OwnerReference
+from shared.api.pod import Pod, PodSpec, PodStatus
 from shared.api.selectors import from_label_selector
 from shared.client.cache import Cache
 from shared.work.clock import FakeClock

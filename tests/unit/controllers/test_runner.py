@@ -12,10 +12,10 @@ from prometheus_client import REGISTRY
 
 from controlplane.controllers.base import Context, Key, Watch
 from controlplane.controllers.runner import Runner
-from shared.api.core import Pod
 from shared.api.errors import Conflict, NotFound, ServiceUnavailable
 from shared.api.kinds import PODS, Resource
 from shared.api.meta import ObjectMeta
+from shared.api.pod import Pod
 from shared.client.cache import Cache
 from shared.observe import logs
 from shared.work.clock import FakeClock

@@ -3,8 +3,9 @@
 import pytest
 
 from controlplane.controllers.taint_eviction import Plan, View, decide, tolerated_seconds, tolerates
-from shared.api.core import Pod, PodSpec, Taint, Toleration
+from shared.api.core import Taint
 from shared.api.meta import ObjectMeta
+from shared.api.pod import Pod, PodSpec, Toleration
 
 UNREACHABLE = Taint(key="node.kubernetes.io/unreachable", effect="NoExecute")
 MINE = Taint(key="mine", value="v", effect="NoExecute")

@@ -15,7 +15,8 @@ from controlplane.scheduler.filters import feasible
 from controlplane.scheduler.requirements import Requirements, of_pod
 from controlplane.scheduler.snapshot import Snapshot
 from controlplane.scheduler.usage import Usage
-from shared.api.core import Node, Pod
+from shared.api.core import Node
+from shared.api.pod import Pod
 
 
 def node(name, labels=None, taints=(), unschedulable=False, **allocatable) -> Node:

@@ -10,7 +10,8 @@ from controlplane.scheduler.filters import explain, feasible, message, tolerates
 from controlplane.scheduler.requirements import Requirements, of_pod
 from controlplane.scheduler.snapshot import Snapshot
 from controlplane.scheduler.usage import Usage
-from shared.api.core import Node, Pod, Taint, Toleration
+from shared.api.core import Node, Taint
+from shared.api.pod import Pod, Toleration
 
 
 def node(name, labels=None, taints=(), unschedulable=False, **allocatable) -> Node:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from controlplane.scheduler.requirements import LARGEST, of_pod, pod_requests
-from shared.api.core import Pod
+from shared.api.pod import Pod
 
 
 def container(cpu=None, memory=None, always=False, ports=(), **more):

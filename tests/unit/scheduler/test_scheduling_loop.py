@@ -18,9 +18,9 @@ from controlplane.controllers.events import Recorder
 from controlplane.controllers.informers import SharedInformers
 from controlplane.scheduler.loop import Scheduler
 from controlplane.store.sqlite import SqliteStore
-from shared.api.core import Pod
 from shared.api.errors import Conflict, ServiceUnavailable
 from shared.api.kinds import EVENTS, NAMESPACES, NODES, PODS
+from shared.api.pod import Pod
 from shared.work.clock import SystemClock
 from shared.work.supervisor import Supervisor
 

@@ -10,8 +10,8 @@ import pytest
 from controlplane.apiserver.authz import Authorizer, StaticRules, forbidden
 from controlplane.apiserver.identity import ANONYMOUS, CONTROL_PLANE, Attributes, User
 from controlplane.apiserver.node_authz import NodeAuthority, node_name, restrict_node, selected
-from shared.api.core import Pod
 from shared.api.errors import Forbidden
+from shared.api.pod import Pod
 
 ADMIN = User("longboat:admin", ("system:masters", "system:authenticated"))
 NODE = User("system:node:n1", ("system:nodes", "system:authenticated"))

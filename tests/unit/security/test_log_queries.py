@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from controlplane.apiserver.streams.log_options import LogQuery, check_has_log, choose_container, parse_query
-from shared.api.core import Pod
 from shared.api.errors import BadRequest, Invalid
+from shared.api.pod import Pod
 
 
 @pytest.mark.parametrize(

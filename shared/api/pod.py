@@ -1,0 +1,304 @@
+"""A Pod of core/v1 as frozen structs: its volumes, containers, scheduling and status.
+
+Only the fields that the controllers, the scheduler and the agent read. See ``meta`` for the rules.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.api.meta import Condition, LabelSelectorRequirement, Object, Struct
+from shared.api.quantity import Quantity
+
+# --- volumes and environment ---------------------------------------------------------------------------------
+
+
+class KeyToPath(Struct, frozen=True, kw_only=True):
+    key: str
+    path: str
+    mode: int | None = None
+
+
+class ConfigMapVolumeSource(Struct, frozen=True, kw_only=True):
+    name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    default_mode: int = 0o644
+    optional: bool = False
+
+
+class SecretVolumeSource(Struct, frozen=True, kw_only=True):
+    secret_name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    default_mode: int = 0o644
+    optional: bool = False
+
+
+class EmptyDirVolumeSource(Struct, frozen=True, kw_only=True):
+    medium: str = ""
+    size_limit: Quantity | None = None
+
+
+class HostPathVolumeSource(Struct, frozen=True, kw_only=True):
+    path: str
+    type: str = ""
+
+
+class Volume(Struct, frozen=True, kw_only=True):
+    name: str
+    empty_dir: EmptyDirVolumeSource | None = None
+    host_path: HostPathVolumeSource | None = None
+    config_map: ConfigMapVolumeSource | None = None
+    secret: SecretVolumeSource | None = None
+
+
+class VolumeMount(Struct, frozen=True, kw_only=True):
+    name: str
+    mount_path: str
+    read_only: bool = False
+    sub_path: str = ""
+
+
+class KeySelector(Struct, frozen=True, kw_only=True):
+    """A key of a ConfigMap or a Secret."""
+
+    name: str = ""
+    key: str = ""
+    optional: bool = False
+
+
+class ObjectFieldSelector(Struct, frozen=True, kw_only=True):
+    field_path: str
+    api_version: str = "v1"
+
+
+class ResourceFieldSelector(Struct, frozen=True, kw_only=True):
+    resource: str
+    container_name: str = ""
+    divisor: Quantity = "0"
+
+
+class EnvVarSource(Struct, frozen=True, kw_only=True):
+    field_ref: ObjectFieldSelector | None = None
+    resource_field_ref: ResourceFieldSelector | None = None
+    config_map_key_ref: KeySelector | None = None
+    secret_key_ref: KeySelector | None = None
+
+
+class EnvVar(Struct, frozen=True, kw_only=True):
+    name: str
+    value: str = ""
+    value_from: EnvVarSource | None = None
+
+
+class EnvFromReference(Struct, frozen=True, kw_only=True):
+    name: str = ""
+    optional: bool = False
+
+
+class EnvFromSource(Struct, frozen=True, kw_only=True):
+    prefix: str = ""
+    config_map_ref: EnvFromReference | None = None
+    secret_ref: EnvFromReference | None = None
+
+
+# --- containers ----------------------------------------------------------------------------------------------
+
+
+class ContainerPort(Struct, frozen=True, kw_only=True):
+    container_port: int
+    host_port: int = 0
+    protocol: str = "TCP"
+    name: str = ""
+    host_ip: str = ""
+
+
+class ExecAction(Struct, frozen=True, kw_only=True):
+    command: tuple[str, ...] = ()
+
+
+class HTTPHeader(Struct, frozen=True, kw_only=True):
+    name: str
+    value: str
+
+
+class HTTPGetAction(Struct, frozen=True, kw_only=True):
+    port: int | str
+    path: str = "/"
+    host: str = ""
+    scheme: str = "HTTP"
+    http_headers: tuple[HTTPHeader, ...] = ()
+
+
+class TCPSocketAction(Struct, frozen=True, kw_only=True):
+    port: int | str
+    host: str = ""
+
+
+class Probe(Struct, frozen=True, kw_only=True):
+    """A probe; times in seconds. Exactly one of exec, http_get, tcp_socket is set."""
+
+    exec_: ExecAction | None = None
+    http_get: HTTPGetAction | None = None
+    tcp_socket: TCPSocketAction | None = None
+    initial_delay_seconds: int = 0
+    timeout_seconds: int = 1
+    period_seconds: int = 10
+    success_threshold: int = 1
+    failure_threshold: int = 3
+    termination_grace_period_seconds: int | None = None
+
+
+class ResourceRequirements(Struct, frozen=True, kw_only=True):
+    requests: dict[str, Quantity] = {}
+    limits: dict[str, Quantity] = {}
+
+
+class Container(Struct, frozen=True, kw_only=True):
+    name: str
+    image: str = ""
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    working_dir: str = ""
+    ports: tuple[ContainerPort, ...] = ()
+    env: tuple[EnvVar, ...] = ()
+    env_from: tuple[EnvFromSource, ...] = ()
+    resources: ResourceRequirements = ResourceRequirements()
+    volume_mounts: tuple[VolumeMount, ...] = ()
+    liveness_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    startup_probe: Probe | None = None
+    image_pull_policy: str = "IfNotPresent"
+    restart_policy: str = ""
+    termination_message_path: str = "/dev/termination-log"
+    tty: bool = False
+    stdin: bool = False
+
+
+# --- scheduling ----------------------------------------------------------------------------------------------
+
+
+class NodeSelectorTerm(Struct, frozen=True, kw_only=True):
+    match_expressions: tuple[LabelSelectorRequirement, ...] = ()
+    match_fields: tuple[LabelSelectorRequirement, ...] = ()
+
+
+class NodeSelector(Struct, frozen=True, kw_only=True):
+    node_selector_terms: tuple[NodeSelectorTerm, ...] = ()
+
+
+class PreferredSchedulingTerm(Struct, frozen=True, kw_only=True):
+    weight: int
+    preference: NodeSelectorTerm
+
+
+class NodeAffinity(Struct, frozen=True, kw_only=True):
+    required_during_scheduling_ignored_during_execution: NodeSelector | None = None
+    preferred_during_scheduling_ignored_during_execution: tuple[PreferredSchedulingTerm, ...] = ()
+
+
+class Affinity(Struct, frozen=True, kw_only=True):
+    node_affinity: NodeAffinity | None = None
+
+
+class Toleration(Struct, frozen=True, kw_only=True):
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+    toleration_seconds: int | None = None
+
+
+class PodReadinessGate(Struct, frozen=True, kw_only=True):
+    condition_type: str
+
+
+class PodSchedulingGate(Struct, frozen=True, kw_only=True):
+    name: str = ""
+
+
+class PodSpec(Struct, frozen=True, kw_only=True):
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    restart_policy: str = "Always"
+    termination_grace_period_seconds: int = 30
+    node_name: str = ""
+    node_selector: dict[str, str] = {}
+    affinity: Affinity | None = None
+    tolerations: tuple[Toleration, ...] = ()
+    scheduler_name: str = "default-scheduler"
+    scheduling_gates: tuple[PodSchedulingGate, ...] = ()
+    priority: int = 0
+    host_network: bool = False
+    hostname: str = ""
+    subdomain: str = ""
+    service_account_name: str = ""
+    readiness_gates: tuple[PodReadinessGate, ...] = ()
+    overhead: dict[str, Quantity] = {}
+    resources: ResourceRequirements | None = None
+    """Pod-level resources (KEP-2837); where they name a resource they stand for the containers' sum."""
+
+
+# --- status --------------------------------------------------------------------------------------------------
+
+
+class ContainerStateWaiting(Struct, frozen=True, kw_only=True):
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerStateRunning(Struct, frozen=True, kw_only=True):
+    started_at: datetime | None = None
+
+
+class ContainerStateTerminated(Struct, frozen=True, kw_only=True):
+    exit_code: int
+    signal: int = 0
+    reason: str = ""
+    message: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    container_id: str = ""
+
+
+class ContainerState(Struct, frozen=True, kw_only=True):
+    waiting: ContainerStateWaiting | None = None
+    running: ContainerStateRunning | None = None
+    terminated: ContainerStateTerminated | None = None
+
+
+class ContainerStatus(Struct, frozen=True, kw_only=True):
+    name: str
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+    ready: bool = False
+    started: bool | None = None
+    restart_count: int = 0
+    image: str = ""
+    image_id: str = ""
+    container_id: str = ""
+
+
+class PodIP(Struct, frozen=True, kw_only=True):
+    ip: str = ""
+
+
+class PodStatus(Struct, frozen=True, kw_only=True):
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    conditions: tuple[Condition, ...] = ()
+    pod_ip: str = ""
+    pod_ips: tuple[PodIP, ...] = ()
+    host_ip: str = ""
+    start_time: datetime | None = None
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+    nominated_node_name: str = ""
+    qos_class: str = ""
+    observed_generation: int = 0
+
+
+class Pod(Object, frozen=True, kw_only=True):
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
