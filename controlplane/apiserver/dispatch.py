@@ -18,11 +18,12 @@ from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.negotiation import JSON_TYPE, Format, accept, bare, body_type
 from controlplane.apiserver.patching import CONTENT_TYPES
 from controlplane.apiserver.request import Request, Target, delete_options, list_options, write_options
+from controlplane.apiserver.unserved import not_allowed, nothing
 from controlplane.apiserver.verbs import bind, delete, patch, read, scale, write
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.watch_response import serve_watch
 from shared import codec
-from shared.api.errors import BadRequest, MethodNotAllowed, NotFound, UnsupportedMediaType
+from shared.api.errors import BadRequest, UnsupportedMediaType
 
 GZIP_FROM = 128 << 10
 """Bytes from which an answer is compressed where the client takes gzip (kube-apiserver's defaultGzipThresholdBytes)."""
@@ -64,24 +65,24 @@ class Dispatcher:
     def _kind(self, target: Target, verb: str) -> Kind:
         kind = self._api.kind(target.group, target.version, target.resource)
         if kind is None or target.rest:
-            raise _nothing()
+            raise nothing()
         namespaced = kind.resource.namespaced
         if not namespaced and target.namespace and target.resource != "namespaces":
-            raise _nothing()
+            raise nothing()
         verbs = kind.verbs
         if target.subresource:
             sub = next((sub for sub in kind.subresources if sub.name == target.subresource), None)
             if sub is None:
-                raise _nothing()
+                raise nothing()
             verbs = sub.verbs
         if namespaced and not target.namespace and (target.name or verb not in ("list", "watch")):
-            raise _nothing() if target.name else _not_allowed()
+            raise nothing() if target.name else not_allowed()
         if verb not in verbs:
-            raise _not_allowed()
+            raise not_allowed()
         if (verb in ("update", "patch") or verb == "get") and not target.name:
-            raise _not_allowed()
+            raise not_allowed()
         if verb == "create" and target.name and not target.subresource:
-            raise _not_allowed()
+            raise not_allowed()
         return kind
 
     async def _get(
@@ -90,7 +91,7 @@ class Dispatcher:
         if call.subresource == "scale":
             return await self._object(request, call, await scale.get(self._api, call), format, query)
         if call.subresource and call.subresource not in ("status", "approval"):
-            raise _nothing()  # served by a route of its own, where that part is built in
+            raise nothing()  # served by a route of its own, where that part is built in
         entry = await read.get(self._api, call, query.get("resourceVersion", ""))
         if format.media_type == JSON_TYPE and not format.shape:
             return web.Response(body=entry.data, headers=_JSON_HEADERS)
@@ -128,7 +129,7 @@ class Dispatcher:
         if subresource == "binding":
             return await bind.bind(api, call, tree)
         if subresource:
-            raise _nothing()
+            raise nothing()
         return await write.create(api, call, tree)
 
     async def _optional_body(self, request: web.Request) -> object:
@@ -181,11 +182,3 @@ def _quoted(text: str) -> str:
     """A quoted-string of HTTP, without anything that could end the header (net.NewWarningHeader)."""
     printable = "".join(char for char in text if char.isprintable()).encode("ascii", "replace").decode()
     return '"' + printable.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _nothing() -> NotFound:
-    return NotFound("the server could not find the requested resource")
-
-
-def _not_allowed() -> MethodNotAllowed:
-    return MethodNotAllowed("the server does not allow this method on the requested resource")

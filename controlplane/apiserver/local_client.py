@@ -18,8 +18,9 @@ from controlplane.apiserver.identity import CONTROL_PLANE, User
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.request import DeleteOptions, ListOptions, Request, WriteOptions
 from controlplane.apiserver.resource_cache import Entry
+from controlplane.apiserver.unserved import nothing
 from controlplane.apiserver.verbs import bind, delete, patch, read, scale, watch, write
-from shared.api.errors import MethodNotAllowed, NotFound, StatusError
+from shared.api.errors import MethodNotAllowed, StatusError
 from shared.api.kinds import PODS, Resource
 from shared.api.meta import JSON, Object, ObjectMeta
 from shared.client.base import Binding, EventType, ObjectList, PatchType, WatchEvent
@@ -130,7 +131,7 @@ class LocalClient:
     def _request(self, resource: Resource[Any], namespace: str, name: str = "", subresource: str = "") -> Request:
         kind = self.kind_of(resource)
         if subresource and not any(sub.name == subresource for sub in kind.subresources):
-            raise NotFound("the server could not find the requested resource")
+            raise nothing()
         if not resource.namespaced:
             namespace = ""
         return Request(self._user, kind, namespace, name, subresource, _OPTIONS)

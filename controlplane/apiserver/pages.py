@@ -13,8 +13,8 @@ from controlplane.apiserver import openapi, openapi_v2
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.discovery import VERSION, Discovery
 from controlplane.apiserver.negotiation import JSON_TYPE, accepts_discovery
+from controlplane.apiserver.unserved import not_allowed, nothing
 from shared import codec
-from shared.api.errors import MethodNotAllowed, NotFound
 from shared.observe import metrics
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -33,7 +33,7 @@ class Pages:
     def serve(self, request: web.Request, path: str, query: Mapping[str, str]) -> web.Response:
         """Raises NotFound, MethodNotAllowed."""
         if request.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            raise not_allowed()
         path = path.rstrip("/") or "/"
         aggregated = path in ("/api", "/apis") and accepts_discovery(request.headers.get("Accept", ""))
         found = self._discovery.answer(path, aggregated=aggregated)
@@ -54,7 +54,7 @@ class Pages:
         if path == "/":
             more = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
             return _json(codec.encode({"paths": sorted([*self._discovery.paths, *more])}))
-        raise _nothing()
+        raise nothing()
 
     def _health(self, endpoint: str, rest: str, request: web.Request, query: Mapping[str, str]) -> web.Response:
         if rest:
@@ -70,7 +70,7 @@ class Pages:
             try:
                 self._openapi[name] = openapi.document(name) if name else codec.encode(openapi.index(self._api.kinds))
             except KeyError:
-                raise _nothing() from None
+                raise nothing() from None
         return _json(self._openapi[name])
 
 
@@ -79,7 +79,3 @@ def _json(body: bytes, content_type: str = JSON_TYPE, headers: Mapping[str, str]
     if len(body) > 32_768:
         response.enable_compression()
     return response
-
-
-def _nothing() -> NotFound:
-    return NotFound("the server could not find the requested resource")

@@ -14,11 +14,12 @@ from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.encoding import stored, with_revision
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry
+from controlplane.apiserver.unserved import not_allowed
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.verbs.read import parse_revision
 from controlplane.store.base import Compare, Delete
 from shared import codec
-from shared.api.errors import AlreadyExists, BadRequest, MethodNotAllowed
+from shared.api.errors import AlreadyExists, BadRequest
 from shared.api.meta import JSON
 
 NAME_TRIES = 8
@@ -31,7 +32,7 @@ UPDATE_TRIES = 100
 async def create(api: ApiServer, request: Request, tree: Any) -> Answer:
     """POST. Raises AlreadyExists, BadRequest, Forbidden, Invalid, NotFound (the namespace)."""
     if request.subresource:
-        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        raise not_allowed()
     kind = request.kind
     given = tree.get("metadata") if isinstance(tree, dict) else None
     generated = isinstance(given, dict) and not given.get("name") and bool(given.get("generateName"))
