@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -20,18 +20,18 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from controlplane.apiserver import metrics
+from controlplane.apiserver import impersonation, metrics
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.dispatch import Dispatcher
 from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.pages import Pages
 from controlplane.apiserver.request import Target, decode_path, parse_path, verb_of
+from controlplane.apiserver.unserved import nothing
 from shared import codec
 from shared.api import selectors
 from shared.api.errors import (
     BadRequest,
     InternalError,
-    NotFound,
     RequestEntityTooLarge,
     ServiceUnavailable,
     StatusError,
@@ -79,7 +79,7 @@ def build_app(
     """The application. ``extra`` adds routes of other parts; they stand before ours and behind the same guard,
     and read who asks from ``CALL``."""
     app = web.Application(client_max_size=MAX_BODY)
-    app.middlewares.append(_guard(authenticator, authorizer))
+    app.middlewares.append(_guard(authenticator, authorizer, _served(api)))
     for add_routes in extra:
         add_routes(app)
     dispatcher, pages = Dispatcher(api), Pages(api)
@@ -95,6 +95,13 @@ def build_app(
     return app
 
 
+def _served(api: ApiServer) -> frozenset[tuple[str, str]]:
+    pairs = {("nodes", subresource) for subresource in ("heartbeat", "tunnel", "streams")}  # the agents' own
+    for kind in api.kinds:
+        pairs |= {(kind.resource.plural, subresource) for subresource in ("", *(sub.name for sub in kind.subresources))}
+    return frozenset(pairs)
+
+
 def _closer(api: ApiServer) -> Callable[[web.Application], Awaitable[None]]:
     async def close(app: web.Application) -> None:
         api.close()
@@ -105,8 +112,11 @@ def _closer(api: ApiServer) -> Callable[[web.Application], Awaitable[None]]:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _guard(authenticator: Authenticates, authorizer: Authorizes) -> Any:
-    """The middleware: parse, authenticate, authorize, handle, render errors, count."""
+def _guard(authenticator: Authenticates, authorizer: Authorizes, served: Collection[tuple[str, str]]) -> Any:
+    """The middleware: parse, authenticate, authorize, handle, render errors, count.
+
+    ``served`` holds the pairs of resource and subresource that are counted by name: labels must stay few.
+    """
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -122,6 +132,8 @@ def _guard(authenticator: Authenticates, authorizer: Authorizes) -> Any:
             user = authenticator.authenticate(request)
             if isawaitable(user):
                 user = await user
+            if impersonation.is_asked(request.headers):
+                user = await _impersonate(user, request, authorizer)
             allowed = authorizer.authorize(user, _attributes(target, verb, query))
             if isawaitable(allowed):
                 await allowed
@@ -138,11 +150,22 @@ def _guard(authenticator: Authenticates, authorizer: Authorizes) -> Any:
         finally:
             if counted:
                 metrics.IN_FLIGHT.dec()
-        resource = target.resource if response.status not in (401, 403, 404) else ""
-        metrics.count(verb, resource, response.status, time.perf_counter() - started)
+        named = (target.resource, target.subresource)
+        resource, subresource = named if named in served else ("", "")
+        metrics.count(verb, resource, subresource, response.status, time.perf_counter() - started)
         return response
 
     return guard
+
+
+async def _impersonate(user: User, request: web.Request, authorizer: Authorizes) -> User:
+    """The user that a request asks to run as. Raises BadRequest, Forbidden."""
+    wanted = impersonation.wanted(request.headers)
+    for attributes in impersonation.permissions(request.headers, request.path):
+        allowed = authorizer.authorize(user, attributes)
+        if isawaitable(allowed):
+            await allowed
+    return wanted
 
 
 def _query(text: str) -> dict[str, str]:
@@ -186,7 +209,7 @@ def _from_http(error: web.HTTPException) -> StatusError:
     if error.status == 413:
         return RequestEntityTooLarge(f"Request entity too large: limit is {MAX_BODY}")
     if error.status == 404:
-        return NotFound("the server could not find the requested resource")
+        return nothing()
     return from_status({"message": error.reason}, error.status)
 
 

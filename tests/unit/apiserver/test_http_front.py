@@ -247,8 +247,41 @@ async def test_requests_are_counted(http: Http) -> None:
         assert response.status == 200
     async with http.get("/metrics") as response:
         text = await response.text()
-    assert 'apiserver_request_total{code="200",resource="configmaps",verb="list"}' in text
-    assert 'apiserver_request_duration_seconds_count{resource="configmaps",verb="list"}' in text
+    assert 'apiserver_request_total{code="200",resource="configmaps",subresource="",verb="list"}' in text
+    assert 'apiserver_request_duration_seconds_count{resource="configmaps",subresource="",verb="list"}' in text
+
+
+async def test_refused_requests_are_counted_by_resource_but_only_of_known_ones(http: Http) -> None:
+    for path in (f"{CMS}/nope", "/api/v1/namespaces/g/made-up-7f3a", f"{CMS}/x/made-up-7f3a"):
+        async with http.get(path) as response:
+            assert response.status == 404
+    async with http.get("/metrics") as response:
+        text = await response.text()
+    assert 'apiserver_request_total{code="404",resource="configmaps",subresource="",verb="get"}' in text
+    assert "made-up-7f3a" not in text
+
+
+async def test_somebody_who_may_can_act_as_another(api: ApiServer, client: LocalClient) -> None:
+    class Administrator:
+        def authenticate(self, request: web.BaseRequest) -> User:
+            return User("root", (request.headers["X-Group"],))
+
+    app = build_app(api, Administrator(), Authorizer(StaticRules()))
+    async with TestClient(TestServer(app)) as session:
+        admin = {"X-Group": "system:masters"}
+        async with session.get(CMS, headers=admin) as response:
+            assert response.status == 200
+        async with session.get(CMS, headers=admin | {"Impersonate-User": "bob"}) as response:
+            assert response.status == 403
+            assert 'User "bob" cannot list resource "configmaps"' in (await response.json())["message"]
+        as_master = admin | {"Impersonate-User": "bob", "Impersonate-Group": "system:masters"}
+        async with session.get(CMS, headers=as_master) as response:
+            assert response.status == 200
+        async with session.get("/api", headers={"X-Group": "dev", "Impersonate-User": "bob"}) as response:
+            assert response.status == 403
+            assert 'cannot impersonate resource "users"' in (await response.json())["message"]
+        async with session.get(CMS, headers=admin | {"Impersonate-Group": "dev"}) as response:
+            assert response.status == 400
 
 
 @pytest.fixture
