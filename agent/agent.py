@@ -21,7 +21,6 @@ from agent.certificate import CertificateRenewer
 from agent.heartbeat import Heartbeat
 from agent.identity import Identity
 from agent.join import JoinError, ensure_identity
-from agent.metrics_server import serve_metrics
 from agent.network.base import NetworkFailure
 from agent.network.bridge import BridgeNetwork
 from agent.node import NodeRegistration
@@ -35,6 +34,7 @@ from agent.runtime.docker import DockerRuntime
 from agent.runtime.docker_options import DockerOptions
 from agent.settings import AgentSettings
 from agent.tunnel import Tunnel
+from shared import footprint
 from shared.api.errors import StatusError
 from shared.api.kinds import PODS
 from shared.client.cache import Cache
@@ -119,6 +119,8 @@ class _Agent:
     async def _start(self) -> None:
         settings, service = self._settings, self._supervisor.service
         if settings.metrics_port:
+            from agent.metrics_server import serve_metrics
+
             service("metrics", serve_metrics(settings.metrics_port))
         service("certificate", CertificateRenewer(self._identity, self._client, clock=self._clock, rng=self._rng).run())
         await self._register()
@@ -145,6 +147,7 @@ class _Agent:
         service("tunnel", tunnel.run())
         service("housekeeping", self._keep_house())
         self._registration.network_is("")
+        footprint.freeze()  # what is loaded by now lives as long as the process
         logger.info("ready for pods", extra={"node": self._node_name, "address": self._registration.internal_ip})
 
     async def _register(self) -> None:

@@ -108,7 +108,6 @@ def server(config: Path | None, **flags: Any) -> None:
 def agent(config: Path | None, **flags: Any) -> None:
     """Run the agent of this host's Docker daemon. Started again on its data directory it needs no token."""
     loaded = _load("agent", AgentSettings, config, flags)
-    footprint.tune_malloc()
     with footprint.importing():
         from agent.agent import run_agent
         from shared.observe import logs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 
 from shared.api.errors import StatusError
@@ -18,7 +17,7 @@ def explain(error: BaseException) -> str | None:
         return next((text for text in texts if text is not None), None)
     if isinstance(error, StatusError):
         return error.message
-    if isinstance(error, sqlite3.Error):
+    if "sqlite3" in sys.modules and isinstance(error, sys.modules["sqlite3"].Error):
         return f"the store: {error}"
     if isinstance(error, (*_expected(), OSError)):
         return str(error) or type(error).__name__
@@ -42,7 +41,7 @@ _EXPECTED = (
     ("deploy.tokens", "DurationError"),
     ("shared.client.kubeconfig", "KubeconfigError"),
     ("shared.join", "TokenError"),
-    ("shared.pki", "PkiError"),
+    ("shared.tls", "PkiError"),
     ("shared.settings", "SettingsError"),
 )
 

@@ -1,20 +1,16 @@
-"""What a long-running process does to start quickly and to stay small: about imports, the collector and malloc.
+"""What a long-running process does to start quickly and to stay small: about imports and the collector.
 
 Owns no state. ``importing`` is for a process that has one thread yet; the rest is safe on any thread.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-"""mallopt's parameters (glibc's malloc.h)."""
 
 
 @contextmanager
@@ -47,29 +43,3 @@ def freeze() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-
-
-def tune_malloc(*, arenas: int = 2, keep: int = 128 << 10) -> bool:
-    """Fewer arenas of malloc (glibc gives every thread one, and hands little of them back), and at most ``keep``
-    bytes free at the end of each. Call it before there are threads. False where the C library is not glibc.
-
-    The same as MALLOC_ARENA_MAX, MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_, for whoever starts us without.
-    """
-    library = _glibc()
-    if library is None:
-        return False
-    wanted = {_ARENA_MAX: arenas, _TRIM_THRESHOLD: keep, _MMAP_THRESHOLD: keep}
-    return all(library.mallopt(parameter, value) for parameter, value in wanted.items())
-
-
-def trim() -> bool:
-    """Hand memory that malloc keeps for later back to the kernel; some milliseconds. Whether there was any."""
-    library = _glibc()
-    return library is not None and bool(library.malloc_trim(0))
-
-
-def _glibc() -> ctypes.CDLL | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    library = ctypes.CDLL(None)
-    return library if hasattr(library, "gnu_get_libc_version") else None

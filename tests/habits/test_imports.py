@@ -51,8 +51,18 @@ def test_help_of_the_command_loads_no_part_of_the_system() -> None:
 def test_a_server_needs_no_numpy_and_no_scheduler_until_it_is_ready() -> None:
     modules = loaded("import deploy.cli, controlplane.server")
     assert within(modules, "numpy", "controlplane.scheduler", "controlplane.controllers.table") == set()
-    assert within(modules, "agent", "docker", "pyroute2", "asyncssh", "rich") == {"agent", "agent.settings"}
+    assert within(modules, "agent", "docker", "asyncssh", "rich") == {"agent", "agent.settings"}
     assert within(modules, "kubernetes_validate", "jsonschema") == set()
+
+
+def test_an_agent_loads_what_it_uses_all_the_time_and_nothing_else() -> None:
+    modules = loaded("import deploy.cli, deploy.failures, agent.agent")
+    heavy = (
+        "numpy", "cryptography", "aiohttp.web", "yaml", "jsonschema", "jsonschema_rs", "kubernetes_validate",
+        "pyroute2", "sqlite3", "asyncssh", "rich", "shared.pki",
+    )  # fmt: skip
+    assert within(modules, *heavy) == set()
+    assert within(modules, "controlplane") == {"controlplane", "controlplane.settings"}
 
 
 @pytest.mark.parametrize("module", ["deploy.cli, controlplane.server", "deploy.cli, agent.agent"])
