@@ -33,6 +33,14 @@ _NOT_ON_CREATE = frozenset(
 )
 
 
+class Undecodable(BadRequest):
+    """A body that is no object of its kind; ``detail`` is what a patch that made it so is refused with."""
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail or message
+
+
 def check_kind(kind: Kind, tree: Any) -> JSON:
     """Whether a body is an object of this kind, its kind and apiVersion filled in. Raises BadRequest."""
     resource = kind.resource
@@ -55,13 +63,13 @@ def check_kind(kind: Kind, tree: Any) -> JSON:
 def check_schema(request: Request, tree: JSON, old: JSON | None = None) -> None:
     """Field types (400), unknown fields (400 or warnings), then explicit nulls are taken out.
 
-    Unknown fields that ``old`` has already are nothing new to say.
+    Unknown fields that ``old`` has already are nothing new to say. Raises Undecodable.
     """
     kind = request.kind
     result = check(kind, tree)
     words = f'{kind.resource.kind} in version "{kind.resource.version}" cannot be handled as a {kind.resource.kind}: '
     if result.type_errors:
-        raise BadRequest(words + result.type_errors[0])
+        raise Undecodable(words + result.type_errors[0])
     unknown = result.unknown_fields
     if unknown and request.options.field_validation != "Ignore":
         if old is not None:
@@ -69,7 +77,8 @@ def check_schema(request: Request, tree: JSON, old: JSON | None = None) -> None:
             unknown = [path for path in unknown if path not in known]
         texts = [f'unknown field "{path}"' for path in unknown]
         if texts and request.options.field_validation == "Strict":
-            raise BadRequest(f"{words}strict decoding error: {', '.join(texts)}")
+            detail = f"strict decoding error: {', '.join(texts)}"
+            raise Undecodable(words + detail, detail)
         request.warnings.extend(texts)
     if result.has_nulls:
         prune_nulls(tree, kind)

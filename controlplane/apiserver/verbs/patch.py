@@ -10,15 +10,20 @@ from typing import Any
 
 from controlplane.apiserver import strategy
 from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.kinds import causes
 from controlplane.apiserver.patching import apply_patch
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.verbs.write import modify
+from shared import codec
 from shared.api.meta import JSON
 
 TRIES = 6
 """The first and MaxRetryWhenPatchConflicts more."""
+
+SHOWN = 1024
+"""Characters of a patch that a refusal repeats."""
 
 
 async def patch(api: ApiServer, request: Request, content_type: str, body: Any) -> Answer:
@@ -34,6 +39,10 @@ async def patch(api: ApiServer, request: Request, content_type: str, body: Any) 
         version = meta.get("resourceVersion") if isinstance(meta, dict) else None
         if version not in (None, "", old["metadata"]["resourceVersion"]):
             raise strategy.conflict(kind, request.name)
-        return strategy.prepare_update(api, request, old, new)
+        try:
+            return strategy.prepare_update(api, request, old, new)
+        except strategy.Undecodable as error:
+            shown = codec.encode(body).decode()[:SHOWN]
+            raise causes.refusal("", "", "", [causes.invalid("patch", shown, error.detail)]) from error
 
     return await modify(api, request, change, tries=TRIES)

@@ -29,6 +29,9 @@ _INCONSISTENT = (
 )
 
 
+_ALWAYS_SELECTABLE = ("metadata.name", "metadata.namespace")
+
+
 class ContinueExpired(Expired):
     """The pages' revision is gone; ``continue_`` reads the rest as it is now."""
 
@@ -66,15 +69,13 @@ def selection(kind: Kind, namespace: str, labels: str = "", fields: str = "") ->
     if not labels and not fields:
         return Selection(namespace)
     parsed = selectors.parse_field_selector(fields)
-    known = {"metadata.name", "metadata.namespace"}
-    if kind.selectable_fields is not None:
-        known.update(kind.selectable_fields({}))
+    own = kind.selectable_fields({}) if kind.selectable_fields is not None else {}
     for requirement in parsed.requirements:
-        if requirement.field not in known:
+        if requirement.field not in _ALWAYS_SELECTABLE and requirement.field not in own:
             raise BadRequest(
-                f'Unable to find "{kind.resource.group}/{kind.resource.version}, Resource={kind.resource.plural}" that '
-                f'match label selector "{labels}", field selector "{fields}": '
                 f"field label not supported: {requirement.field}"
+                if own
+                else f'"{requirement.field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
             )
     return Selection(namespace, selectors.parse_label_selector(labels), parsed)
 

@@ -16,7 +16,7 @@ from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.request import ListOptions, Request
 from controlplane.apiserver.verbs.read import ContinueExpired, Page, get, list_
 from shared.api.errors import BadRequest, Expired, Invalid, Timeout
-from shared.api.kinds import CONFIG_MAPS
+from shared.api.kinds import CONFIG_MAPS, PODS, Resource
 
 
 async def _list(api: ApiServer, client: LocalClient, namespace: str = "g", **options: Any) -> Page:
@@ -187,3 +187,18 @@ async def test_the_past_from_the_ring_is_the_past_of_the_store(
         assert [(e.key, e.revision) for e in cache.entries_at(revision, "g", start)] == expected
     for entry in cache.entries("g"):
         await client.delete(CONFIG_MAPS, entry.name, "g")
+
+
+@pytest.mark.parametrize(
+    ("resource", "said"),
+    [
+        pytest.param(PODS, "^field label not supported: foo$", id="a kind with fields of its own"),
+        pytest.param(CONFIG_MAPS, '^"foo" is not a known field selector: only "metadata.name", "metadata.namespace"$',
+                     id="a kind without"),
+    ],
+)  # fmt: skip
+async def test_an_unknown_field_is_refused_and_the_client_says_where(
+    client: LocalClient, resource: Resource[Any], said: str
+) -> None:
+    with pytest.raises(BadRequest, match=said):
+        await client.list(resource, "g", field_selector="foo=bar")

@@ -11,7 +11,7 @@ from controlplane.apiserver.api import SUFFIX_ALPHABET, ApiServer
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.request import Request, WriteOptions
-from controlplane.apiserver.verbs import write
+from controlplane.apiserver.verbs import patch, write
 from controlplane.store.base import Put
 from shared.api.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, MethodNotAllowed, NotFound
 from shared.api.kinds import (
@@ -393,3 +393,28 @@ async def test_subresources_that_a_kind_has_not(client: LocalClient) -> None:
         await client.patch(CONFIG_MAPS, "a", {}, "g", subresource="status")
     with pytest.raises((NotFound, MethodNotAllowed)):
         await client.create(PODS, POD, "g", name="p", subresource="status")
+
+
+@pytest.mark.parametrize("type", [PatchType.MERGE, PatchType.STRATEGIC, PatchType.JSON], ids=lambda type: type.name)
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("replicas", "x", "cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        ("frob", 1, 'strict decoding error: unknown field "spec.frob"'),
+    ],
+    ids=["wrong type", "unknown field"],
+)
+async def test_a_patch_that_makes_nonsense_is_invalid(
+    api: ApiServer, client: LocalClient, type: PatchType, field: str, value: Any, said: str
+) -> None:
+    await client.create(DEPLOYMENTS, DEPLOYMENT, "g")
+    body: Any = {"spec": {field: value}}
+    if type is PatchType.JSON:
+        body = [{"op": "add", "path": f"/spec/{field}", "value": value}]
+    request = Request(User("u"), client.kind_of(DEPLOYMENTS), "g", "d", "", WriteOptions(field_validation="Strict"))
+    with pytest.raises(Invalid) as refused:
+        await patch.patch(api, request, type.value, body)
+    (cause,) = refused.value.causes
+    assert (cause.reason, cause.field) == ("FieldValueInvalid", "patch")
+    assert cause.message.startswith("Invalid value: ")
+    assert cause.message.endswith(said)
