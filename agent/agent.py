@@ -13,7 +13,6 @@ import os
 import random
 import signal
 from collections.abc import Awaitable, Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,6 +39,7 @@ from shared.api.kinds import PODS
 from shared.client.cache import Cache
 from shared.client.http import HttpClient
 from shared.client.reflector import Reflector
+from shared.version import VERSION
 from shared.work.backoff import Backoff
 from shared.work.clock import Clock, SystemClock
 from shared.work.supervisor import Supervisor
@@ -101,7 +101,7 @@ class _Agent:
             node_ip=settings.node_ip,
             labels=settings.labels,
             max_pods=settings.max_pods,
-            version=_version(),
+            version=VERSION,
             clock=clock,
         )
 
@@ -256,10 +256,3 @@ def _lock(data_dir: Path) -> int:
             f"{data_dir} is in use by another agent; stop that one, or choose another --data-dir"
         ) from error
     return descriptor
-
-
-def _version() -> str:
-    try:
-        return version("longboat")
-    except PackageNotFoundError:
-        return "0"

@@ -26,6 +26,7 @@ from shared import tls
 from shared.api.errors import Forbidden, StatusError, Unauthorized
 from shared.client.http import HttpClient
 from shared.join import JoinToken, TokenError, parse_token
+from shared.unreachable import why
 from shared.work.backoff import Backoff
 from shared.work.clock import Clock, SystemClock
 
@@ -42,6 +43,10 @@ Progress = Callable[[str], None]
 
 class JoinError(Exception):
     """The agent cannot join; the message says why and what to do."""
+
+
+class JoinMisuse(JoinError):
+    """A flag's value can never be right."""
 
 
 async def ensure_identity(
@@ -111,7 +116,7 @@ async def join(
     except OSError as error:
         raise JoinError(f"--data-dir: {data_dir} cannot be made: {error.strerror}") from error
     progress(f"looking at {server_url}")
-    ca_pem = await _trusted_ca(server_url, token.ca_digest, timeout)
+    ca_pem = await _trusted_ca(server_url, token.ca_digest, timeout, progress)
     progress(f"asking for a certificate as node {node_name}")
     client = HttpClient(server_url, tls.client_context(ca_pem), token.bearer, user_agent="longboat-agent")
     try:
@@ -140,23 +145,23 @@ async def join(
 
 
 def normal_url(text: str) -> str:
-    """``https://host:port``; scheme and port may be left out. Raises JoinError."""
+    """``https://host:port``; scheme and port may be left out. Raises JoinMisuse."""
     parts = urlsplit(text if "://" in text else f"https://{text}")
     try:
         port = parts.port or DEFAULT_PORT
     except ValueError as error:
-        raise JoinError(f"--server: {text!r}: {error}") from error
+        raise JoinMisuse(f"--server: {text!r}: {error}") from error
     if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.username:
-        raise JoinError(f"--server: {text!r} is not https://HOST:PORT")
+        raise JoinMisuse(f"--server: {text!r} is not https://HOST:PORT")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"https://{host}:{port}"
 
 
 def check_name(name: str) -> str:
-    """A node's name, the host's when empty. Raises JoinError for one that is no DNS-1123 subdomain."""
+    """A node's name, the host's when empty. Raises JoinMisuse for one that is no DNS-1123 subdomain."""
     found = name or socket.gethostname().lower()
     if not _NAME.fullmatch(found) or len(found) > 253:
-        raise JoinError(
+        raise JoinMisuse(
             f"--node-name: {found!r} cannot be a node's name, which is made of lower-case letters, digits, '-' and '.'"
         )
     return found
@@ -175,7 +180,7 @@ async def server_chain(server_url: str, timeout: float = _HANDSHAKE) -> list[byt
         writer.transport.abort()
 
 
-async def _trusted_ca(server_url: str, digest: str, timeout: float) -> bytes:
+async def _trusted_ca(server_url: str, digest: str, timeout: float, progress: Progress) -> bytes:
     """The server's CA (PEM) if it is the token's, trying until the server answers. Raises JoinError."""
     loop = asyncio.get_running_loop()
     deadline, attempt = loop.time() + timeout, 0
@@ -186,8 +191,10 @@ async def _trusted_ca(server_url: str, digest: str, timeout: float) -> bytes:
         except (OSError, ssl.SSLError, TimeoutError) as error:
             wait = _RETRY.delay(attempt)
             attempt += 1
+            reason = why(error)
+            if attempt == 1:
+                progress(f"{server_url} cannot be reached ({reason}); trying for {timeout:.0f} s")
             if loop.time() + wait >= deadline:
-                reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
                 raise JoinError(f"{server_url} cannot be reached: {reason}; is the server running there?") from error
             await asyncio.sleep(wait)
     for der in chain:
@@ -223,4 +230,4 @@ def _token(text: str) -> JoinToken:
     try:
         return parse_token(text)
     except TokenError as error:
-        raise JoinError(f"--token: {error}") from error
+        raise JoinMisuse(f"--token: {error}") from error

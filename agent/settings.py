@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.settings import setting
+from shared.api import names
+from shared.settings import SettingsError, check_logging, setting
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,16 @@ class AgentSettings:
     volume_refresh: float = setting(
         5.0, "How often files of ConfigMaps and Secrets in running pods are brought up to date.", unit="seconds"
     )
+
+    def __post_init__(self) -> None:
+        check_logging(self.log_level, self.log_format)
+        if self.node_ip and names.ip(self.node_ip):
+            raise SettingsError(f"--node-ip: {self.node_ip!r} is no IP address; write for example 10.0.0.11")
+        for key, value in self.labels.items():
+            for text, wrong in ((key, names.qualified_name(key)), (value, names.label_value(value))):
+                if wrong:
+                    raise SettingsError(f"--labels: {text!r}: {wrong[0]}")
+        if self.max_pods < 1:
+            raise SettingsError("--max-pods: must be above 0")
+        if not 0 <= self.metrics_port <= 65535:
+            raise SettingsError(f"--metrics-port: {self.metrics_port} is not a port")

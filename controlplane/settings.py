@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.settings import SettingsError, setting
+from shared.settings import SettingsError, check_logging, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,7 @@ class ServerSettings:
         for name in ("heartbeat_interval", "heartbeat_factor", "heartbeat_rate"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"--{name.replace('_', '-')}: must be above 0")
-        if self.log_level not in ("debug", "info", "warning", "error"):
-            raise SettingsError(f"--log-level: {self.log_level!r} is none of debug, info, warning, error")
-        if self.log_format not in ("plain", "json"):
-            raise SettingsError(f"--log-format: {self.log_format!r} is neither plain nor json")
+        check_logging(self.log_level, self.log_format)
 
 
 def split_address(text: str, where: str) -> tuple[str, int]:

@@ -18,6 +18,7 @@ from agent.settings import AgentSettings
 from controlplane.settings import ServerSettings
 from shared import footprint, settings
 from shared.settings import SettingsError
+from shared.version import VERSION
 
 F = TypeVar("F", bound=Callable[..., Any])
 G = TypeVar("G")
@@ -37,7 +38,7 @@ class SettingFailure(Failure):
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=EPILOG)
-@click.version_option(package_name="longboat", prog_name="longboat")
+@click.version_option(VERSION, prog_name="longboat")
 def cli() -> None:
     """Plain Docker hosts as one cluster that speaks the Kubernetes API."""
 
@@ -51,7 +52,8 @@ def _group_options(group: str, cls: type[Any]) -> Callable[[F], F]:
             unit = f" ({field.unit})" if field.unit else ""
             help_text = f"{field.help}{unit}{default} [env: {field.variable}]"
             flag = f"{field.flag}/--no-{field.key}" if field.type is bool else field.flag
-            option = click.option(flag, field.name, default=None, metavar=field.metavar or None, help=help_text)
+            metavar = field.metavar or ("NUMBER" if field.type in (int, float) else None)
+            option = click.option(flag, field.name, default=None, metavar=metavar, help=help_text)
             command = option(command)
         config = click.option(
             "--config", type=click.Path(path_type=Path, dir_okay=False), envvar="LONGBOAT_CONFIG",
@@ -73,7 +75,7 @@ def _run(work: Coroutine[Any, Any, G]) -> G:
     """Run to the end; the errors that users can mend become one line."""
     import asyncio
 
-    from deploy.failures import explain
+    from deploy.failures import explain, is_misuse
 
     try:
         return asyncio.run(work)
@@ -81,7 +83,7 @@ def _run(work: Coroutine[Any, Any, G]) -> G:
         text = explain(error)
         if text is None:
             raise
-        raise Failure(text) from error
+        raise (SettingFailure if is_misuse(error) else Failure)(text) from error
 
 
 _kubeconfig = click.option(
@@ -177,7 +179,7 @@ def _ssh_options(command: F) -> F:
     )
 
 
-@node.command("add", epilog=EPILOG)
+@node.command("add", short_help="Install an agent on each host, and wait.", epilog=EPILOG)
 @_ssh_options
 def node_add(
     hosts: tuple[str, ...], kubeconfig: Path | None, key: Path | None, accept_new: bool, dry_run: bool
@@ -189,7 +191,7 @@ def node_add(
     sys.exit(_run(work))
 
 
-@node.command("remove", epilog=EPILOG)
+@node.command("remove", short_help="Take the agent off each host.", epilog=EPILOG)
 @_ssh_options
 def node_remove(
     hosts: tuple[str, ...], kubeconfig: Path | None, key: Path | None, accept_new: bool, dry_run: bool
@@ -209,7 +211,7 @@ _state = click.option(
 )  # fmt: skip
 
 
-@cli.command(epilog=EPILOG)
+@cli.command(short_help="A cluster of this machine alone.", epilog=EPILOG)
 @_state
 @click.option("--port", default=6443, show_default=True, type=click.IntRange(1, 65535), help="Port of the API.")
 @click.option("--sample/--no-sample", default=True, show_default=True, help="Apply the sample Deployment.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 from shared.api.errors import StatusError
 
@@ -19,11 +20,24 @@ def explain(error: BaseException) -> str | None:
         return error.message
     if "sqlite3" in sys.modules and isinstance(error, sys.modules["sqlite3"].Error):
         return f"the store: {error}"
-    if isinstance(error, (*_expected(), OSError)):
+    if isinstance(error, (*_loaded(_EXPECTED), OSError)):
         return str(error) or type(error).__name__
     return None
 
 
+def is_misuse(error: BaseException) -> bool:
+    """Whether the command line or a setting is wrong, so that trying again cannot help."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(is_misuse(inner) for inner in error.exceptions)
+    return isinstance(error, tuple(_loaded(_MISUSE)))
+
+
+_MISUSE = (
+    ("agent.join", "JoinMisuse"),
+    ("deploy.nodes.errors", "TargetError"),
+    ("deploy.tokens", "DurationError"),
+    ("shared.settings", "SettingsError"),
+)
 _EXPECTED = (
     ("agent.agent", "AgentError"),
     ("agent.identity", "IdentityError"),
@@ -46,9 +60,9 @@ _EXPECTED = (
 )
 
 
-def _expected() -> list[type[BaseException]]:
+def _loaded(classes: Iterable[tuple[str, str]]) -> list[type[BaseException]]:
     found = []
-    for module, name in _EXPECTED:
+    for module, name in classes:
         if module in sys.modules and hasattr(sys.modules[module], name):
             found.append(getattr(sys.modules[module], name))
     return found

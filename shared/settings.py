@@ -20,6 +20,10 @@ from shared import codec
 G = TypeVar("G")
 
 
+GROUPS = ("agent", "server")
+"""Sections of the file: one file may serve all commands."""
+
+
 class SettingsError(Exception):
     """A setting cannot be used; the message names where it was set and what would be right."""
 
@@ -83,9 +87,13 @@ def load(
 ) -> G:
     """Fill ``cls``. ``flags`` holds what was given on the command line (None: not given).
 
-    Raises SettingsError for an unreadable file, an unknown key, or a value of the wrong type.
+    Raises SettingsError for an unreadable file, an unknown key, section or variable, or a value of the wrong type.
     """
     known = {field.name: field for field in fields(group, cls)}
+    variables = {field.variable for field in known.values()}
+    for variable in sorted(environ):
+        if variable.startswith(f"LONGBOAT_{group.upper()}_") and variable not in variables:
+            raise SettingsError(f"{variable} is not a setting; there are: {', '.join(sorted(variables))}")
     values: dict[str, Any] = {}
     for key, value in _section(file, group).items():
         name = key.replace("-", "_")
@@ -101,6 +109,14 @@ def load(
     return cls(**values)
 
 
+def check_logging(level: str, format: str) -> None:
+    """What every command's ``--log-level`` and ``--log-format`` may say. Raises SettingsError."""
+    if level not in ("debug", "info", "warning", "error"):
+        raise SettingsError(f"--log-level: {level!r} is none of debug, info, warning, error")
+    if format not in ("plain", "json"):
+        raise SettingsError(f"--log-format: {format!r} is neither plain nor json")
+
+
 def _section(file: Path | None, group: str) -> dict[str, Any]:
     if file is None:
         return {}
@@ -110,7 +126,13 @@ def _section(file: Path | None, group: str) -> dict[str, Any]:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
     except codec.CodecError as error:
         raise SettingsError(f"{file}: {error}") from error
-    section = (tree or {}).get(group, {}) if isinstance(tree or {}, dict) else None
+    tree = tree or {}
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{file}: must be a mapping of sections; there are: {', '.join(GROUPS)}")
+    for name in tree:
+        if name not in (*GROUPS, group):
+            raise SettingsError(f"{file}: {name} is not a section; there are: {', '.join(GROUPS)}")
+    section = tree.get(group) or {}
     if not isinstance(section, dict):
         raise SettingsError(f"{file}: {group} must be a mapping of settings")
     return section

@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class NodeError(Exception):
     """A host cannot be added or removed; the message says what to mend."""
+
+
+class TargetError(NodeError):
+    """What was typed names no host."""

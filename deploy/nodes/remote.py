@@ -16,6 +16,7 @@ import asyncssh
 
 from deploy.nodes.errors import NodeError
 from deploy.nodes.inventory import Target
+from shared.unreachable import why
 
 CONNECT_TIMEOUT = 10.0
 COMMAND_TIMEOUT = 120.0
@@ -88,7 +89,7 @@ async def connect(target: Target, *, key: Path | None, accept_new: bool) -> Asyn
     except asyncssh.KeyImportError as error:
         raise NodeError(f"the SSH key cannot be used: {error}") from error
     except (asyncssh.Error, OSError) as error:
-        raise NodeError(f"no SSH at {target.host}:{target.port}: {error}") from error
+        raise NodeError(f"no SSH at {target.host}:{target.port}: {why(error)}") from error
     async with connection:
         yield Remote(target, connection)
 
