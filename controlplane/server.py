@@ -96,7 +96,8 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
             await api.ready()
             await system_namespaces.ensure(client)
             certificates: ClusterPki = await issued
-        leader = Leader(client, certificates.ca, supervisor, clock, cluster_cidr=settings.cluster_cidr)
+        leading = await stack.enter_async_context(Supervisor())
+        leader = Leader(client, certificates.ca, leading, clock, cluster_cidr=settings.cluster_cidr)
         app = _wire(settings, api, leader, clock)
         context = pki.server_context(certificates.server_certificate, certificates.server_key, certificates.ca_pem)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT, handle_signals=False)
@@ -105,9 +106,10 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         await web.SockSite(runner, listener, ssl_context=context, backlog=1024).start()
         logger.info("ready", extra={"address": f"https://{advertise}"})
         supervisor.service("certificates", _keep_certificates(renew, context))
-        supervisor.service("leader", _lead(leader))
+        leading.service("leader", _lead(leader))
         await _signalled()
         logger.info("stopping")
+        leading.stop()  # before the watches end, which controllers would take for trouble
         api.close()
         await runner.cleanup()
         supervisor.stop()

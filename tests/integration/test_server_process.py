@@ -16,7 +16,7 @@ from shared.api.kinds import CONFIG_MAPS
 from shared.client import kubeconfig
 from shared.client.base import EventType
 from shared.client.http import HttpClient
-from tests.cluster import ROOT, Cluster, free_port
+from tests.cluster import ROOT, Cluster, eventually, free_port
 
 KILLS = 10
 WRITERS = 16
@@ -46,6 +46,17 @@ def test_a_port_in_use(tmp_path):
         refused(
             serve("--data-dir", str(tmp_path), "--listen", address), 1, "--listen", address, "Address already in use"
         )
+
+
+def test_stopping_a_server_is_no_trouble(tmp_path):
+    cluster = Cluster(tmp_path)
+    cluster.start()
+    log = tmp_path / "server.log"
+    eventually(lambda: "controllers and scheduler work" in log.read_text(), "the controllers")
+    cluster.stop()
+    assert cluster.process.returncode == 0
+    after = log.read_text().partition("stopping")[2]
+    assert after.strip() == "", "nothing that stops is worth a word"
 
 
 def test_a_data_directory_that_is_a_file(tmp_path):
