@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from controlplane.controllers import conditions, pods
+from controlplane.controllers import conditions, node_events, pods
 from controlplane.controllers.base import Context, Key, Watch
 from controlplane.controllers.taint_eviction import NODE, by_node, tolerated_seconds
 from controlplane.controllers.writes import Patch, apply, send
@@ -209,6 +209,8 @@ class NodeLifecycleController:
             return [("", name), *(("", other) for other in self._zones.remove(name, self._clock.monotonic()))]
         if old is not None and _decisive(old) == _decisive(new):
             return ()
+        for reason, message in node_events.happened(old, new, self._clock.now()):
+            self._events.event(new, "Normal", reason, message)
         affected, self._affected = self._affected, set()
         return [("", name), *self._count(new), *affected]
 

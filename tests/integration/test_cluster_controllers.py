@@ -220,6 +220,18 @@ async def test_nodes_get_ranges_of_their_own(cluster):
     assert ranges == {"10.42.0.0/24", "10.42.1.0/24", "10.42.2.0/24"}
 
 
+async def test_what_happens_to_a_node_is_told_in_events(cluster):
+    await cluster.node("n0")
+    await cluster.until(lambda: cluster.ready("n0") == "True", NODES)
+    await cluster.client.patch(NODES, "n0", {"spec": {"unschedulable": True}})
+    await cluster.lose("n0")
+    await cluster.until(lambda: cluster.ready("n0") == "Unknown", NODES)
+    wanted = {"RegisteredNode", "NodeNotSchedulable", "NodeNotReady"}
+    async with asyncio.timeout(10):
+        while not wanted <= {event.reason for event in (await cluster.client.list(EVENTS, "default")).items}:
+            await asyncio.sleep(0.02)
+
+
 async def test_a_lost_nodes_pods_are_evicted_within_milliseconds(cluster):
     for number in range(3):
         await cluster.node(f"n{number}")
