@@ -21,6 +21,7 @@ from controlplane.apiserver.request import Request, Target, delete_options, list
 from controlplane.apiserver.unserved import not_allowed, nothing
 from controlplane.apiserver.verbs import bind, delete, patch, read, scale, write
 from controlplane.apiserver.verbs.answer import Answer
+from controlplane.apiserver.warnings import deprecation, warning_header
 from controlplane.apiserver.watch_response import serve_watch
 from shared import codec
 from shared.api.errors import BadRequest, UnsupportedMediaType
@@ -93,7 +94,7 @@ class Dispatcher:
         if call.subresource and call.subresource not in ("status", "approval"):
             raise nothing()  # served by a route of its own, where that part is built in
         entry = await read.get(self._api, call, query.get("resourceVersion", ""))
-        if format.media_type == JSON_TYPE and not format.shape:
+        if format.media_type == JSON_TYPE and not format.shape and not call.kind.deprecated:
             return web.Response(body=entry.data, headers=_JSON_HEADERS)
         return await self._object(request, call, Answer(200, entry.data), format, query)
 
@@ -149,36 +150,30 @@ class Dispatcher:
         else:
             format = Format(format.media_type)
             body = responses.as_text(answer.data, format)
-        return await _respond(request, answer.code, body, format, call.warnings)
+        return await _respond(request, answer.code, body, format, call)
 
     async def _list(
         self, request: web.Request, call: Request, page: read.Page, format: Format, query: Mapping[str, str]
     ) -> web.Response:
         body = responses.list_bytes(call.kind, page, format, query, self._api.clock.now())
-        return await _respond(request, 200, body, format, call.warnings)
+        return await _respond(request, 200, body, format, call)
 
 
 _JSON_HEADERS = {"Content-Type": JSON_TYPE}
 
 
-async def _respond(request: web.Request, code: int, body: bytes, format: Format, warnings: list[str]) -> web.Response:
+async def _respond(request: web.Request, code: int, body: bytes, format: Format, call: Request) -> web.Response:
     headers = {"Content-Type": format.content_type}
     if len(body) >= GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
         body = await asyncio.to_thread(_gzip, body)  # zlib lets the other threads run
         headers["Content-Encoding"] = "gzip"
         headers["Vary"] = "Accept-Encoding"
     response = web.Response(status=code, body=body, headers=headers)
-    for warning in dict.fromkeys(warnings):
-        response.headers.add("Warning", f"299 - {_quoted(warning)}")
+    for warning in dict.fromkeys((*deprecation(call.kind), *call.warnings)):
+        response.headers.add("Warning", warning_header(warning))
     return response
 
 
 def _gzip(body: bytes) -> bytes:
     packer = zlib.compressobj(level=1, wbits=31)
     return packer.compress(body) + packer.flush()
-
-
-def _quoted(text: str) -> str:
-    """A quoted-string of HTTP, without anything that could end the header (net.NewWarningHeader)."""
-    printable = "".join(char for char in text if char.isprintable()).encode("ascii", "replace").decode()
-    return '"' + printable.replace("\\", "\\\\").replace('"', '\\"') + '"'

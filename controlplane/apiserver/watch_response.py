@@ -19,6 +19,7 @@ from controlplane.apiserver.negotiation import JSON_TYPE, Format
 from controlplane.apiserver.request import ListOptions, Request
 from controlplane.apiserver.responses import WatchEncoder, error_event
 from controlplane.apiserver.verbs.watch import WatchStream, watch
+from controlplane.apiserver.warnings import deprecation, warning_header
 from shared.api.errors import Expired
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ async def serve_watch(
     format = Format(JSON_TYPE, format.shape, format.version)
     encoder = WatchEncoder(call.kind, format, query)
     response = web.StreamResponse(headers={"Content-Type": format.content_type, "Cache-Control": "no-cache, private"})
+    for warning in deprecation(call.kind):
+        response.headers.add("Warning", warning_header(warning))
     response.enable_chunked_encoding()
     try:
         stream = await watch(api, call, options)

@@ -81,6 +81,9 @@ class Kind:
     validate_status: Callable[[JSON, JSON | None], Iterable[Cause]] = _valid
     """The same for an update through the status subresource."""
 
+    deprecated: str = ""
+    """What every answer about this kind warns of, if anything."""
+
     warnings: Callable[[JSON], Iterable[str]] = _no_warnings
     """What a client should be warned about (the ``Warning:`` header)."""
 

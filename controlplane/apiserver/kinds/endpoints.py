@@ -187,6 +187,7 @@ ENDPOINTS = Kind(
         Column("Endpoints", "string", "Addresses and ports that are ready.", _endpoints_cell),
         age_column(),
     ),
+    deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     default=default_endpoints,
     validate=validate_endpoints,
 )

@@ -36,6 +36,8 @@ def default(node: JSON) -> None:
     """Canonical amounts; what is allocatable is the capacity where it is not given."""
     if node.get("spec") is None:
         node["spec"] = {}
+    if node["spec"].get("taints") == []:  # what is left of a list when kubectl takes the last one off
+        del node["spec"]["taints"]
     status = node.get("status")
     if not status:
         status = node["status"] = {}

@@ -261,6 +261,17 @@ async def test_refused_requests_are_counted_by_resource_but_only_of_known_ones(h
     assert "made-up-7f3a" not in text
 
 
+@pytest.mark.parametrize("query", ["", "/e", "?watch=1&timeoutSeconds=1"], ids=["list", "get", "watch"])
+async def test_a_deprecated_kind_says_so(http: Http, query: str) -> None:
+    path = "/api/v1/namespaces/g/endpoints"
+    said = '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+    async with http.post(path, json={"metadata": {"name": "e"}}) as response:
+        assert response.headers.getall("Warning") == [said]
+    async with http.get(path + query) as response:
+        assert response.status == 200
+        assert response.headers.getall("Warning") == [said]
+
+
 async def test_somebody_who_may_can_act_as_another(api: ApiServer, client: LocalClient) -> None:
     class Administrator:
         def authenticate(self, request: web.BaseRequest) -> User:

@@ -418,3 +418,9 @@ async def test_a_patch_that_makes_nonsense_is_invalid(
     assert (cause.reason, cause.field) == ("FieldValueInvalid", "patch")
     assert cause.message.startswith("Invalid value: ")
     assert cause.message.endswith(said)
+
+
+async def test_the_last_taint_leaves_nothing_behind(client: LocalClient) -> None:
+    await client.create(NODES, {"metadata": {"name": "n"}, "spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}})
+    now = await client.patch(NODES, "n", {"spec": {"taints": []}})
+    assert now["spec"] == {}
