@@ -18,7 +18,7 @@ from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.negotiation import JSON_TYPE, Format, accept, bare, body_type
 from controlplane.apiserver.patching import CONTENT_TYPES
 from controlplane.apiserver.request import Request, Target, delete_options, list_options, write_options
-from controlplane.apiserver.unserved import not_allowed, nothing
+from controlplane.apiserver.unserved import no_subresource, not_allowed, nothing
 from controlplane.apiserver.verbs import bind, delete, patch, read, scale, write
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.warnings import deprecation, warning_header
@@ -74,7 +74,7 @@ class Dispatcher:
         if target.subresource:
             sub = next((sub for sub in kind.subresources if sub.name == target.subresource), None)
             if sub is None:
-                raise nothing()
+                raise no_subresource(target.resource, target.subresource)
             verbs = sub.verbs
         if namespaced and not target.namespace and (target.name or verb not in ("list", "watch")):
             raise nothing() if target.name else not_allowed()

@@ -26,6 +26,8 @@ class StatusError(Exception):
 
     code: ClassVar[int] = 500
     reason: ClassVar[str] = ""
+    always_details: ClassVar[bool] = False
+    """Whether ``details`` is there even when it is empty: kubectl reads into it without looking."""
 
     def __init__(
         self,
@@ -66,7 +68,8 @@ class StatusError(Exception):
         }  # fmt: skip
         if self.reason:
             status["reason"] = self.reason
-        if details := self.details():
+        details = self.details()
+        if details or self.always_details:
             status["details"] = details
         status["code"] = self.code
         return status
@@ -82,26 +85,32 @@ class Unauthorized(StatusError):
 
 class Forbidden(StatusError):
     code, reason = 403, "Forbidden"
+    always_details = True
 
 
 class NotFound(StatusError):
     code, reason = 404, "NotFound"
+    always_details = True
 
 
 class MethodNotAllowed(StatusError):
     code, reason = 405, "MethodNotAllowed"
+    always_details = True
 
 
 class NotAcceptable(StatusError):
     code, reason = 406, "NotAcceptable"
+    always_details = True
 
 
 class AlreadyExists(StatusError):
     code, reason = 409, "AlreadyExists"
+    always_details = True
 
 
 class Conflict(StatusError):
     code, reason = 409, "Conflict"
+    always_details = True
 
 
 class Gone(StatusError):
@@ -120,10 +129,12 @@ class RequestEntityTooLarge(StatusError):
 
 class UnsupportedMediaType(StatusError):
     code, reason = 415, "UnsupportedMediaType"
+    always_details = True
 
 
 class Invalid(StatusError):
     code, reason = 422, "Invalid"
+    always_details = True
 
 
 class TooManyRequests(StatusError):

@@ -109,6 +109,8 @@ def _status_difference(expected: dict[str, Any], got: dict[str, Any]) -> str:
     for key in ("status", "reason"):
         if expected.get(key) != got.get(key):
             return f"{key} {got.get(key)!r} instead of {expected.get(key)!r}: {got.get('message')}"
+    if ("details" in expected) != ("details" in got):  # kubectl reads into it where it expects it
+        return f"details {got.get('details')!r} instead of {expected.get('details')!r}"
     want, have = expected.get("details") or {}, got.get("details") or {}
     for key in ("name", "group", "kind"):
         if want.get(key) != have.get(key):

@@ -261,6 +261,21 @@ async def test_refused_requests_are_counted_by_resource_but_only_of_known_ones(h
     assert "made-up-7f3a" not in text
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/api/v1/namespaces/g/pods/p/exec", "pods/exec is not served by this version of Longboat"),
+        ("/api/v1/namespaces/g/pods/p/nonsense", "the server could not find the requested resource"),
+    ],
+    ids=["not yet", "never"],
+)
+async def test_a_subresource_that_is_not_served(http: Http, path: str, said: str) -> None:
+    async with http.post(path) as response:
+        assert response.status == 404
+        status = await response.json()
+    assert (status["message"], status["details"]) == (said, {})
+
+
 @pytest.mark.parametrize("query", ["", "/e", "?watch=1&timeoutSeconds=1"], ids=["list", "get", "watch"])
 async def test_a_deprecated_kind_says_so(http: Http, query: str) -> None:
     path = "/api/v1/namespaces/g/endpoints"
