@@ -158,7 +158,7 @@ def test_describe_pod(cluster):
     name = cluster.get("pods", "-l", "app=web")["items"][0]["metadata"]["name"]
     text = cluster.kubectl("describe", "pod", name).stdout
     for line in (r"Node: +hollow-\d/", r"Status: +Running", r"QoS Class: +BestEffort", r"Service Account: +default",
-                 r"Controlled By: +ReplicaSet/web-", r"Tolerations: +node.kubernetes.io/not-ready:NoExecute"):  # fmt: skip
+                 r"Controlled By: +ReplicaSet/web-", r"Tolerations: +node.kubernetes.io/not-ready"):  # fmt: skip
         assert re.search(line, text), line
     assert "State:          Running" in section(text, "Containers")
     assert "PodScheduled " in section(text, "Conditions")
