@@ -1,30 +1,37 @@
 # Every habit of this project, by name. `just` lists them.
 
 venv := env_var_or_default("LONGBOAT_VENV", justfile_directory() / ".venv")
+python := venv / "bin/python"
 
 default:
     @just --list
+
+# what the rest needs: Debian packages (as root) and a virtual environment; done once, then quick
+setup:
+    @./tests/run setup
 
 # static checks and the fast tests
 check:
     ./tests/run check unit contract
 
-# everything that continuous integration runs
+# everything that continuous integration runs, or a part: just test integration -k kubectl
 test *arguments:
     ./tests/run {{arguments}}
 
 # hosts on this machine, by hand: just lab up 3
-lab *arguments:
-    {{venv}}/bin/python -m tests.lab {{arguments}}
+lab *arguments: setup
+    {{python}} -m tests.lab {{arguments}}
 
-# measure, and write docs/benchmarks.md
-bench *arguments:
-    {{venv}}/bin/python -m bench {{arguments}}
+# measure: just bench cluster, just bench process; with --write into docs/benchmarks.md
+bench *arguments: setup
+    {{python}} -m bench {{arguments}}
 
 # write docs/settings.md anew
-docs:
-    {{venv}}/bin/python -m deploy.settings_doc > docs/settings.md
+docs: setup
+    {{python}} -m deploy.settings_doc > docs/settings.md.new
+    mv docs/settings.md.new docs/settings.md
 
-format:
+# sort imports, mend what can be mended, format
+format: setup
     {{venv}}/bin/ruff check --fix .
     {{venv}}/bin/ruff format .
