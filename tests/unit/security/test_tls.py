@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -116,8 +115,6 @@ async def test_a_new_key_comes_with_a_request_for_it(make: keys.MakeKey) -> None
     assert "PRIVATE" not in repr(made)
 
 
-async def test_a_child_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [])
-    monkeypatch.chdir("/")
-    with pytest.raises(OSError, match=r"no key could be made: .*agent"):
-        await keys.in_child("n1")
+async def test_a_child_that_fails_says_why() -> None:
+    with pytest.raises(OSError, match=r"(?s)no key could be made: .*surrogates not allowed"):
+        await keys.in_child("n\udcff")  # a byte that no certificate's name can hold
