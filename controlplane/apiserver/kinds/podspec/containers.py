@@ -54,16 +54,21 @@ def validate_containers(spec: JSON, volumes: Collection[str], path: str) -> list
     return found
 
 
+def own_name(item: JSON, at: str, taken: set[str]) -> list[Cause]:
+    """The name of a container or a volume: a DNS label that none before it, in ``taken``, has."""
+    name = item.get("name") or ""
+    before = name in taken
+    taken.add(name)
+    if not name:
+        return [required(f"{at}.name")]
+    if wrong := names.dns_label(name):
+        return all_invalid(f"{at}.name", name, wrong)
+    return [duplicate(f"{at}.name", name)] if before else []
+
+
 def _container(container: JSON, volumes: Collection[str], host_network: bool, at: str, taken: set[str]) -> list[Cause]:
     found: list[Cause] = []
-    name = container.get("name") or ""
-    if not name:
-        found.append(required(f"{at}.name"))
-    elif wrong := names.dns_label(name):
-        found += all_invalid(f"{at}.name", name, wrong)
-    elif name in taken:
-        found.append(duplicate(f"{at}.name", name))
-    taken.add(name)
+    found += own_name(container, at, taken)
     image = container.get("image") or ""
     if not image:
         found.append(required(f"{at}.image"))

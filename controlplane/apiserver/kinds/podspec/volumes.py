@@ -9,16 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from controlplane.apiserver.kinds.causes import (
-    all_invalid,
-    duplicate,
     forbidden,
     invalid,
     not_supported,
     required,
 )
-from controlplane.apiserver.kinds.podspec.containers import no_backsteps, relative_path
+from controlplane.apiserver.kinds.podspec.containers import no_backsteps, own_name, relative_path
 from controlplane.apiserver.kinds.podspec.environment import validate_volume_item
-from shared.api import names, quantity
+from shared.api import quantity
 from shared.api.errors import Cause
 from shared.api.meta import JSON
 
@@ -41,15 +39,8 @@ def validate_volumes(spec: JSON, path: str) -> list[Cause]:
     taken: set[str] = set()
     for index, volume in enumerate(spec.get("volumes") or ()):
         at = f"{path}.volumes[{index}]"
-        name = volume.get("name") or ""
         found += _source(volume, at)
-        if not name:
-            found.append(required(f"{at}.name"))
-        elif wrong := names.dns_label(name):
-            found += all_invalid(f"{at}.name", name, wrong)
-        elif name in taken:
-            found.append(duplicate(f"{at}.name", name))
-        taken.add(name)
+        found += own_name(volume, at, taken)
     return found
 
 
