@@ -64,6 +64,7 @@ class AgentError(Exception):
 
 async def run_agent(settings: AgentSettings) -> None:
     """Run until SIGTERM or SIGINT. Raises JoinError or AgentError for what people can mend."""
+    footprint.small_connections()
     clock = SystemClock()
     lock = _lock(settings.data_dir)
     try:

@@ -28,6 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agent.hollow import HollowAgent, HollowSettings
+from shared import footprint
 from shared.work.supervisor import Supervisor
 
 PARALLEL_JOINS = 16
@@ -70,6 +71,7 @@ class Fleet:
 async def run(settings: HollowSettings, count: int, seconds: float, first: int = 0) -> None:
     """Start ``count`` agents, numbered from ``first``, and keep them for ``seconds`` (0: until SIGINT or SIGTERM)."""
     _allow_files(5 * count + 1000)
+    footprint.small_connections()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

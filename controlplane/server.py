@@ -60,6 +60,7 @@ class ServerError(Exception):
 
 async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> None:
     """Serve until SIGTERM or SIGINT. Raises ServerError, DataDirError, PkiError, OSError."""
+    footprint.small_connections()
     host, port = split_address(settings.listen, "--listen")
     listener = _listen(host, port)
     advertise = settings.advertise or f"{outward_address() or '127.0.0.1'}:{port}"

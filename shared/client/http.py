@@ -88,7 +88,7 @@ class HttpClient:
     # --- Client: reading
 
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
-        return wire.decode_object(await self.request("GET", _path(resource, namespace, name)), resource)
+        return wire.decode_object(await self._verb("GET", _path(resource, namespace, name)), resource)
 
     async def list(
         self,
@@ -105,7 +105,7 @@ class HttpClient:
             params = _params(limit=str(PAGE), resourceVersion=resource_version) | selectors
             try:
                 while True:
-                    data = await self.request("GET", _path(resource, namespace), params=params)
+                    data = await self._verb("GET", _path(resource, namespace), params=params)
                     page = wire.decode_list(data, resource)
                     items.extend(page.items)
                     if not page.continue_:
@@ -150,11 +150,11 @@ class HttpClient:
         self, resource: Resource[T], obj: JSON, namespace: str = "", *, name: str = "", subresource: str = ""
     ) -> JSON:
         path = _path(resource, namespace or _namespace(obj), name, subresource)
-        return wire.decode_tree(await self.request("POST", path, body=codec.encode(obj)))
+        return wire.decode_tree(await self._verb("POST", path, body=codec.encode(obj)))
 
     async def replace(self, resource: Resource[T], obj: JSON, *, subresource: str = "") -> JSON:
         path = _path(resource, _namespace(obj), str(obj.get("metadata", {}).get("name", "")), subresource)
-        return wire.decode_tree(await self.request("PUT", path, body=codec.encode(obj)))
+        return wire.decode_tree(await self._verb("PUT", path, body=codec.encode(obj)))
 
     async def patch(
         self,
@@ -167,7 +167,7 @@ class HttpClient:
         subresource: str = "",
     ) -> JSON:
         path = _path(resource, namespace, name, subresource)
-        data = await self.request("PATCH", path, body=codec.encode(patch), content_type=type.value)
+        data = await self._verb("PATCH", path, body=codec.encode(patch), content_type=type.value)
         return wire.decode_tree(data)
 
     async def delete(
@@ -188,7 +188,7 @@ class HttpClient:
             options["propagationPolicy"] = propagation_policy
         if preconditions := _params(uid=uid, resourceVersion=resource_version):
             options["preconditions"] = preconditions
-        await self.request("DELETE", _path(resource, namespace, name), body=codec.encode(options))
+        await self._verb("DELETE", _path(resource, namespace, name), body=codec.encode(options))
 
     async def bind(self, bindings: Sequence[Binding]) -> Sequence[StatusError | None]:
         """One request each, some at a time: Kubernetes' wire knows no transaction over several pods."""
@@ -223,7 +223,7 @@ class HttpClient:
         accept: str = "application/json",
         timeout: float | None = None,
     ) -> bytes:
-        """One request, at most ``timeout`` seconds in all (default: the client's); the body of a 2xx.
+        """One request, at once, and at most ``timeout`` seconds in all (default: the client's); the body of a 2xx.
 
         Raises the StatusError that the server answered; ServiceUnavailable when it cannot be reached or trusted,
         Timeout when it does not answer in time (whether a write happened is then unknown).
@@ -262,7 +262,8 @@ class HttpClient:
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """An open WebSocket of sub-protocol ``protocol``, pinged every ``heartbeat`` seconds; ended by reconnect().
 
-        Raises as ``request`` does. Reading from it never raises: a lost connection is a CLOSED message.
+        Raises as ``request`` does, at the end too: when the connection is lost just as a ping is answered. Otherwise
+        a lost connection is a CLOSED message to its reader.
         """
         pool = self._acquire()
         try:
@@ -285,6 +286,9 @@ class HttpClient:
             pool.lasting.add(socket)
             try:
                 yield socket
+            except aiohttp.ClientConnectionResetError as error:
+                # aiohttp answers pings while it reads, and lets that failure out of receive().
+                raise self._failure(error, "GET", path) from error
             finally:
                 pool.lasting.discard(socket)
                 await socket.close()
@@ -292,6 +296,31 @@ class HttpClient:
             await pool.release()
 
     # --- inside
+
+    async def _verb(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        """``request``, with its turn waited for: at most ``pool.AT_ONCE`` verbs are under way at a time."""
+        try:
+            async with asyncio.timeout(self._total):
+                while True:
+                    pool = self._acquire()
+                    try:
+                        async with pool.turn() as good:
+                            if good:
+                                return await self.request(
+                                    method, path, params=params, body=body, content_type=content_type
+                                )
+                    finally:
+                        await pool.release()
+        except TimeoutError as error:
+            raise self._failure(error, method, path) from error
 
     @asynccontextmanager
     async def _open(

@@ -1,13 +1,19 @@
 """One generation of an HTTP client's connections, which can be retired as a whole without breaking requests.
 
-Lives on one event loop.
+Owns the connections and the turns that requests take for them. Lives on one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
+
+AT_ONCE = 4
+"""Requests under way at a time that take turns. A connection costs a handshake of several milliseconds on both ends
+and some 100 KB at the server, whose connections a thousand agents share; a request costs a millisecond or two."""
 
 _GOODBYE = 0.25
 """Seconds that the far end of a WebSocket has to answer its close; over a dead link nothing ever comes."""
@@ -26,6 +32,21 @@ class ConnectionPool:
         self.users = 0
         self.lasting: set[aiohttp.ClientResponse | aiohttp.ClientWebSocketResponse] = set()
         self._retired = False
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[bool]:
+        """Wait for a turn; whether the pool is still good, which one that was retired meanwhile is not."""
+        self._waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield not self._retired
+        finally:
+            self._turns.release()
 
     async def release(self) -> None:
         self.users -= 1
@@ -33,7 +54,10 @@ class ConnectionPool:
             await self.session.close()
 
     async def retire(self) -> None:
+        """Use it no more: watches and WebSockets end, requests under way finish, and nobody waits behind them."""
         self._retired = True
+        for _ in range(self._waiting):
+            self._turns.release()
         lasting = list(self.lasting)
         for each in lasting:
             if isinstance(each, aiohttp.ClientResponse):
