@@ -13,9 +13,11 @@ import os
 import re
 import ssl
 import tempfile
+import weakref
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 NODE_PREFIX, NODE_GROUP = "system:node:", "system:nodes"
 """The user and the group of an agent."""
@@ -40,6 +42,41 @@ class KeyPair:
 # --- contexts
 
 
+class ResumingContext(ssl.SSLContext):
+    """A client's context whose further connections to a server resume the session of an earlier one.
+
+    That takes each end less than half of a full handshake, and asyncio has no door for it. The server's certificate
+    is not looked at again, so a session is resumed only under the name that it was verified for. A server that does
+    not know the session (it has started anew) makes a full handshake of it.
+    """
+
+    _latest: dict[str | None, weakref.ref[ssl.SSLObject]]
+    _sessions: dict[str | None, ssl.SSLSession]
+
+    def __new__(cls, *arguments: Any) -> ResumingContext:
+        made = super().__new__(cls, *arguments)
+        made._latest, made._sessions = {}, {}
+        return made
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """See ssl.SSLContext."""
+        name = server_hostname.decode() if isinstance(server_hostname, bytes) else server_hostname
+        # Tickets come after the handshake (TLS 1.3), so the last connection's is asked for when the next one is made.
+        before = self._latest[name]() if name in self._latest else None
+        if before is not None and (known := before.session) is not None and known.has_ticket:
+            self._sessions[name] = known
+        made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session or self._sessions.get(name))
+        self._latest[name] = weakref.ref(made)
+        return made
+
+
 def server_context(certificate: Path, key: Path, ca_pem: bytes) -> ssl.SSLContext:
     """TLS 1.2+; a client certificate is optional, but one that is shown must be signed by the CA.
 
@@ -56,7 +93,7 @@ def server_context(certificate: Path, key: Path, ca_pem: bytes) -> ssl.SSLContex
 
 def client_context(ca_pem: bytes | None, pair: KeyPair | None = None) -> ssl.SSLContext:
     """TLS 1.2+, trusting only ``ca_pem`` (None: the system's CAs), showing ``pair`` if given. Raises PkiError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         if ca_pem is None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from controlplane.controllers import ownership
 from controlplane.controllers.base import Context, Key, Watch
 from controlplane.controllers.expectations import Expectations
+from controlplane.controllers.pace import Pace
 from controlplane.controllers.service_pods import has_endpoints, keys_of_change, selects
 from controlplane.controllers.slices import CONTROLLER, MANAGED_BY, SERVICE_NAME, decide, desired
 from controlplane.controllers.writes import Delete, apply
@@ -41,6 +42,7 @@ class EndpointSliceController:
         ownership.add_indexes(self._pods)
         self._slices.add_index(_SERVICE, _service)
         self._expectations = Expectations(context.clock)
+        self._pace = Pace(context.clock)
 
     # --- watches
 
@@ -72,8 +74,9 @@ class EndpointSliceController:
         if service is None:
             # Its slices go with it: the garbage collector sees to that.
             self._expectations.forget(key)
+            self._pace.forget(key)
             return None
-        wait = self._expectations.wait(key)
+        wait = self._expectations.wait(key) or self._pace.wait(key)
         if wait is not None:
             return wait
         existing = self._slices.by_index(_SERVICE, f"{namespace}/{name}")
@@ -86,6 +89,7 @@ class EndpointSliceController:
         if not has_endpoints(service):
             return None
         selected = [pod for pod in self._pods.by_index(ownership.NAMESPACE, namespace) if selects(service, pod)]
+        self._pace.looked(key, len(selected))
         names = {pod.spec.node_name for pod in selected}
         zones = {n: node.metadata.labels.get(ZONE, "") for n in names if (node := self._nodes.get(n)) is not None}
         await apply(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from controlplane.controllers import ownership, pods
 from controlplane.controllers.base import Context, Key, Watch
+from controlplane.controllers.pace import Pace
 from controlplane.controllers.service_pods import (
     HEADLESS_LABEL,
     address,
@@ -140,6 +141,7 @@ class EndpointsController:
         self._endpoints = context.informers.cache(ENDPOINTS)
         ownership.add_indexes(self._services)
         ownership.add_indexes(self._pods)
+        self._pace = Pace(context.clock)
         self._gone: set[Key] = set()
         """Services that were deleted, whose Endpoints go too."""
 
@@ -174,10 +176,14 @@ class EndpointsController:
             if existing is not None and (key in self._gone or MANAGED_BY in existing.metadata.labels):
                 await send(self._client, Delete(ENDPOINTS, name, namespace, uid=existing.metadata.uid))
             self._gone.discard(key)
+            self._pace.forget(key)
             return None
         if not has_endpoints(service):
             return None
+        if (rest := self._pace.wait(key)) is not None:
+            return rest
         selected = [p for p in self._pods.by_index(ownership.NAMESPACE, namespace) if selects(service, p)]
+        self._pace.looked(key, len(selected))
         write = decide(service, selected, existing)
         if write is not None:
             await send(self._client, write)

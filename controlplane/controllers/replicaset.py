@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from controlplane.controllers import conditions, ownership, pods
 from controlplane.controllers.base import Context, Key, Watch
 from controlplane.controllers.expectations import Expectations
+from controlplane.controllers.pace import Pace
 from shared import codec
 from shared.api import names
 from shared.api.apps import ReplicaSet, ReplicaSetStatus
@@ -133,6 +134,7 @@ class ReplicaSetController:
         ownership.add_indexes(self._sets)
         ownership.add_indexes(self._pods)
         self._expectations = Expectations(context.clock)
+        self._pace = Pace(context.clock)
 
     # --- watches
 
@@ -179,11 +181,13 @@ class ReplicaSetController:
         rs = self._sets.get(name, namespace)
         if rs is None:
             self._expectations.forget(key)
+            self._pace.forget(key)
             return None
-        wait = self._expectations.wait(key)
+        wait = self._expectations.wait(key) or self._pace.wait(key)
         if wait is not None:
             return wait
         active, terminating = await self._claim(key, rs)
+        self._pace.looked(key, len(active) + terminating)
         now = self._clock.now()
         plan = decide(rs, active, self._siblings(rs), now)
         failure = await self._apply(key, rs, plan)
