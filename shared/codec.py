@@ -16,6 +16,13 @@ class CodecError(ValueError):
     """The text is not the JSON or YAML it claims to be; the message says where."""
 
 
+class TooDeep(CodecError):
+    """Lists and objects are nested deeper than JSON can be written (254 levels), though it was read."""
+
+    def __init__(self) -> None:
+        super().__init__("lists and objects are nested more than 254 deep")
+
+
 def decode(data: bytes | str) -> Any:
     """Parse JSON. Raises CodecError."""
     try:
@@ -25,11 +32,11 @@ def decode(data: bytes | str) -> Any:
 
 
 def encode(tree: Any) -> bytes:
-    """Compact JSON of a tree of dicts, lists, strings, numbers, booleans, None and ``Raw``."""
+    """Compact JSON of a tree of dicts, lists, strings, numbers, booleans, None and ``Raw``. Raises CodecError."""
     try:
         return orjson.dumps(tree)
     except TypeError as error:
-        raise CodecError(f"cannot be written as JSON: {error}") from error
+        raise _unwritable(error) from error
 
 
 Raw = orjson.Fragment
@@ -37,12 +44,22 @@ Raw = orjson.Fragment
 
 
 def copy(tree: Any) -> Any:
-    """A deep copy of a JSON tree (six times faster than copy.deepcopy)."""
-    return orjson.loads(orjson.dumps(tree))
+    """A deep copy of a JSON tree (six times faster than copy.deepcopy). Raises CodecError."""
+    try:
+        return orjson.loads(orjson.dumps(tree))
+    except TypeError as error:
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: TypeError) -> CodecError:
+    return TooDeep() if str(error) == "Recursion limit reached" else CodecError(f"cannot be written as JSON: {error}")
 
 
 def decode_yaml(data: bytes | str) -> Any:
-    """Parse one YAML document with the safe loader; timestamps stay strings. Raises CodecError."""
+    """Parse one YAML document into what JSON can say: timestamps stay strings, keys become strings.
+
+    Raises CodecError.
+    """
     from shared import yaml_dialect
 
     try:

@@ -143,6 +143,8 @@ def _guard(authenticator: Authenticates, authorizer: Authorizes, served: Collect
             response = render_error(error)
         except web.HTTPException as error:
             response = render_error(_from_http(error))
+        except codec.TooDeep as error:
+            response = render_error(BadRequest(f"the object provided is unrecognized: {error}"))
         except asyncio.CancelledError:
             raise
         except Exception:
