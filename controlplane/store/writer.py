@@ -200,7 +200,9 @@ class Writer:
                 logger.warning("disk full: the reserved space is used to delete")
                 self._write(batch)
                 return
-            full = StoreFull(f"the disk of the store is full ({error}); nothing was written")
+            full = StoreFull(
+                f"the disk of the store is full ({error}); nothing was written. Free space there, or delete objects"
+            )
             changes, answers = [], [(batch[0][1], None, full)]
         if any(isinstance(error, StoreFull) for _, _, error in answers):
             metrics.FULL.inc()

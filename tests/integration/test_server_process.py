@@ -18,7 +18,7 @@ from shared.client.base import EventType
 from shared.client.http import HttpClient
 from tests.cluster import ROOT, Cluster, eventually, free_port
 
-KILLS = 10
+KILLS = 50
 WRITERS = 16
 
 
@@ -113,17 +113,17 @@ async def test_kill_9_in_a_write_storm_loses_nothing(tmp_path):
     try:
         async with HttpClient(access.server, access.ssl_context()) as client, asyncio.TaskGroup() as group:
             start = (await client.list(CONFIG_MAPS, "default")).resource_version
-            for writer in range(WRITERS):
-                group.create_task(write(client, writer, acknowledged, stop))
+            writers = [group.create_task(write(client, writer, acknowledged, stop)) for writer in range(WRITERS)]
             watcher = group.create_task(watch(client, start, seen))
             for _ in range(KILLS):
-                goal = len(acknowledged) + 200
+                goal = len(acknowledged) + 100
                 async with asyncio.timeout(60):
                     while len(acknowledged) < goal:
                         await asyncio.sleep(0.01)
                 await asyncio.to_thread(cluster.stop, kill=True)
                 await asyncio.to_thread(cluster.start)
             stop.set()
+            await asyncio.wait(writers, timeout=60)
             found = await client.list(CONFIG_MAPS, "default")
             names = {item.metadata.name for item in found.items} - {"kube-root-ca.crt"}
             assert acknowledged <= names, f"lost: {sorted(acknowledged - names)[:5]}"

@@ -1,0 +1,129 @@
+"""Pulls from a real registry on loopback, and from one that accepts connections and never answers."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import socket
+import subprocess
+import tarfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent.runtime.base import RuntimeFailure, SandboxSpec
+from agent.runtime.docker import DockerRuntime
+from agent.runtime.docker_options import DockerOptions
+from tests.cluster import eventually, free_port
+
+CONFIG = """\
+version: 0.1
+storage:
+  filesystem: {{rootdirectory: {root}}}
+http:
+  addr: 127.0.0.1:{port}
+"""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """``address`` is loopback's, which Docker talks to without TLS."""
+
+    address: str
+    engine: str
+
+    def push(self, name: str, content: bytes) -> str:
+        """An image of one file; it is not left in the engine."""
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            file = tarfile.TarInfo("content")
+            file.size = len(content)
+            tar.addfile(file, io.BytesIO(content))
+        image = f"{self.address}/{name}"
+        self._docker("import", "-", image, data=archive.getvalue())
+        self._docker("push", image)
+        self._docker("rmi", image)
+        return image
+
+    def _docker(self, *arguments: str, data: bytes = b"") -> None:
+        subprocess.run(
+            ["docker", "-H", self.engine, *arguments], input=data, check=True, capture_output=True, timeout=120
+        )
+
+
+@pytest.fixture
+def registry(docker_engine, tmp_path: Path) -> Iterator[Registry]:
+    port = free_port()
+    config = tmp_path / "registry.yml"
+    config.write_text(CONFIG.format(root=tmp_path / "images", port=port))
+    with (tmp_path / "registry.log").open("wb") as log:
+        process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        eventually(answers, "the registry answers", timeout=30)
+        yield Registry(f"127.0.0.1:{port}", docker_engine.host)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+async def runtime(docker_engine) -> AsyncIterator[DockerRuntime]:
+    made = DockerRuntime(DockerOptions(host=docker_engine.host), f"node-{uuid.uuid4().hex[:8]}")
+    yield made
+    for sandbox in await made.list_sandboxes():
+        await made.remove_sandbox(sandbox.id)
+    await made.close()
+
+
+@pytest.fixture
+def silent_registry() -> Iterator[str]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+async def test_an_image_is_pulled_by_tag_and_by_digest(runtime, registry):
+    image = await asyncio.to_thread(registry.push, "web:1", uuid.uuid4().bytes)
+    assert await runtime.image_present(image) is None
+    pulled = await runtime.pull_image(image)
+    assert image in pulled.tags
+    [digest] = pulled.digests
+    registry._docker("rmi", "-f", pulled.id)
+    assert (await runtime.pull_image(digest)).id == pulled.id
+
+
+async def test_a_pull_that_failed_succeeds_once_the_image_is_there(runtime, registry):
+    with pytest.raises(RuntimeFailure, match=r"not found|manifest unknown") as raised:
+        await runtime.pull_image(f"{registry.address}/late:1")
+    assert raised.value.reason == "ErrImagePull"
+    image = await asyncio.to_thread(registry.push, "late:1", uuid.uuid4().bytes)
+    assert (await runtime.pull_image(image)).tags == (image,)
+
+
+async def test_a_tag_that_moved_is_pulled_anew(runtime, registry):
+    image = await asyncio.to_thread(registry.push, "moving:1", uuid.uuid4().bytes)
+    before = await runtime.pull_image(image)
+    await asyncio.to_thread(registry.push, "moving:1", uuid.uuid4().bytes)
+    assert (await runtime.pull_image(image)).id != before.id
+
+
+async def test_nothing_waits_for_pulls_that_hang(runtime, silent_registry):
+    pulls = [asyncio.create_task(runtime.pull_image(f"{silent_registry}/{n}:1")) for n in range(8)]
+    try:
+        async with asyncio.timeout(30):
+            sandbox = await runtime.create_sandbox(SandboxSpec(None, ""))
+            assert [found.id for found in await runtime.list_sandboxes()] == [sandbox.id]
+            assert not any(pull.done() for pull in pulls)
+    finally:
+        for pull in pulls:
+            pull.cancel()
+        await asyncio.gather(*pulls, return_exceptions=True)
