@@ -18,8 +18,6 @@ from shared.api.meta import JSON
 
 _NAMESPACE_SUBRESOURCES = frozenset(("status", "finalize"))
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +65,12 @@ def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
     if not target.resource:
         return method.lower()
     if method in ("GET", "HEAD"):
-        if is_true(query.get("watch", "")) and not target.subresource:
+        if _boolean(query, "watch") and not target.subresource:
             return "watch"
         return "get" if target.name else "list"
     if method == "DELETE" and not target.name:
         return "deletecollection"
     return _VERBS.get(method, method.lower())
-
-
-def is_true(text: str) -> bool:
-    return text in _TRUE
 
 
 # --- options
@@ -133,14 +127,9 @@ class Request:
 
 
 def _boolean(query: Mapping[str, str], key: str) -> bool | None:
+    """None when absent; only ``0`` and ``false`` are false (k8s.io/apimachinery/pkg/runtime/conversion.go)."""
     text = query.get(key)
-    if text is None or text == "":
-        return None
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise BadRequest(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    return None if text is None else text.lower() not in ("0", "false")
 
 
 def _integer(query: Mapping[str, str], key: str) -> int | None:

@@ -111,7 +111,7 @@ def _replace(document: Any, path: list[str], value: Any) -> Any:
 def _remove(document: Any, path: list[str]) -> tuple[Any, Any]:
     """The document without what was at ``path``, and that."""
     if not path:
-        return None, document
+        raise _refuse("remove operation does not apply: the whole document cannot be removed")
     parent = _find(document, path[:-1])
     _child(parent, path[-1], path)
     return document, parent.pop(path[-1] if isinstance(parent, dict) else int(path[-1]))

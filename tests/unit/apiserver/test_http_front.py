@@ -60,6 +60,8 @@ def test_paths(path: str, expected: tuple[str, ...]) -> None:
     [
         ("GET", "/api/v1/pods", {}, "list"), ("GET", "/api/v1/pods", {"watch": "true"}, "watch"),
         ("GET", "/api/v1/pods", {"watch": "0"}, "list"), ("GET", "/api/v1/nodes/n", {}, "get"),
+        ("GET", "/api/v1/pods", {"watch": "False"}, "list"), ("GET", "/api/v1/pods", {"watch": ""}, "watch"),
+        ("GET", "/api/v1/pods", {"watch": "maybe"}, "watch"),
         ("HEAD", "/api/v1/nodes/n", {}, "get"), ("POST", "/api/v1/nodes", {}, "create"),
         ("PUT", "/api/v1/nodes/n", {}, "update"), ("PATCH", "/api/v1/nodes/n", {}, "patch"),
         ("DELETE", "/api/v1/nodes/n", {}, "delete"), ("DELETE", "/api/v1/nodes", {}, "deletecollection"),

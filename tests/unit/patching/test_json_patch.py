@@ -47,6 +47,7 @@ def test_operation(document: Any, operation: Any, expected: Any) -> None:
         {"op": "test", "path": "/a", "value": 2},
         {"op": "test", "path": "/a", "value": True},
         {"op": "remove", "path": "/nope"},
+        {"op": "remove", "path": ""},
         {"op": "replace", "path": "/nope", "value": 1},
         {"op": "add", "path": "/nope/x", "value": 1},
         {"op": "add", "path": "/l/5", "value": 1},
