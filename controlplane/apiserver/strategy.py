@@ -153,8 +153,8 @@ def prepare_update(api: ApiServer, request: Request, old: JSON, tree: Any, *, na
     obj = _merged(request, old, given)
     obj["metadata"] = _updated_metadata(meta if obj is given else obj["metadata"], was)
     kind.default(obj)
-    _count_generation(request, obj, old)
     admission.admit_update(admission.Context(request.user, api.toleration_seconds), kind, obj, old)
+    _count_generation(request, obj, old)  # what admission has put back is no change
     if same(obj, old):
         return old
     _restrict(request, "update", obj, old)

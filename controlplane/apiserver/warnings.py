@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from controlplane.apiserver.kinds.base import Kind
+
+TOTAL, EACH = 4096, 256
+"""Characters of all warnings of an answer, and of one where all together are more
+(k8s.io/apiserver/pkg/endpoints/filters/warning.go): clients refuse answers with too large a head."""
 
 
 def deprecation(kind: Kind) -> tuple[str, ...]:
     """What every answer about this kind warns of: at most one text."""
     return (kind.deprecated,) if kind.deprecated else ()
+
+
+def told(texts: Iterable[str]) -> list[str]:
+    """Each text once; where that is too much each is cut short, and those past the limit are left out."""
+    once = list(dict.fromkeys(texts))
+    if sum(map(len, once)) <= TOTAL:
+        return once
+    kept: list[str] = []
+    room = TOTAL
+    for text in once:
+        if room <= 0:
+            break
+        kept.append(text[:EACH])
+        room -= len(kept[-1])
+    return kept
 
 
 def warning_header(text: str) -> str:

@@ -189,6 +189,13 @@ async def test_generation_counts_changes_of_the_spec_only(client: LocalClient) -
     assert await generation({"spec": {"replicas": 2}}) == 2
 
 
+async def test_what_admission_puts_back_is_no_change(client: LocalClient) -> None:
+    """kubectl replace with the manifest that the pod was made from."""
+    made = await client.create(PODS, POD, "g")
+    assert made["spec"]["tolerations"]
+    assert await client.replace(PODS, {**POD, "metadata": {"name": "p", "namespace": "g"}}) == made
+
+
 @pytest.mark.parametrize(
     ("resource", "given", "field", "generation"),
     [
