@@ -1,4 +1,5 @@
-"""``python -m bench cluster``: Longboat beside Docker Swarm on the lab. ``python -m bench process``: one server alone.
+"""``python -m bench cluster``: Longboat beside Docker Swarm on the lab. ``process``: one server, and one agent, alone.
+``scale``: a thousand nodes without hosts.
 
 Prints a table; ``--write`` puts it into docs/benchmarks.md in place of the section of the same name.
 """
@@ -14,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.cluster import ROOT, Cluster
 
@@ -37,27 +40,57 @@ def cluster() -> list[str]:
 
 
 def process() -> list[str]:
-    """Start, memory, and the API's rates, with the load from a process of its own on the same cores."""
-    table = ["| what | figure |", "|---|---|"]
+    """Start, memory, and the API's rates beside etcd's, with the load from a process of its own on the same cores."""
+    from bench import memory, scheduler
+
+    figures = []
     with tempfile.TemporaryDirectory() as scratch:
         server = Cluster(Path(scratch))
         began = time.perf_counter()
         server.start()
-        table.append(f"| first start until ready, seen by kubectl | {time.perf_counter() - began:.2f} s |")
+        figures.append(f"| first start until ready, seen by kubectl | {time.perf_counter() - began:.2f} s |")
         try:
-            table.append(f"| memory idle (RSS) | {resident(server):.0f} MB |")
-            command = [sys.executable, "bench/api.py", "--json", "--kubeconfig", str(server.kubeconfig)]
-            environ = os.environ | {"PYTHONPATH": str(ROOT)}
-            done = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, timeout=600, check=True)
-            table += [
-                f"| {row['work'].strip()} | {row['per_second']:,.0f}/s"
-                + (f", p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms" if row["p50_ms"] else "")
-                + f" {row['note']} |"
-                for row in json.loads(done.stdout)
-            ]
-            table.append(f"| memory after that load (RSS) | {resident(server):.0f} MB |")
+            figures.append(f"| server's memory, idle | {resident(server):.0f} MB |")
+            load = api(server)
+            figures.append(f"| server's memory after 3,000 ConfigMaps and 3,000 pods | {resident(server):.0f} MB |")
+            wide = api(server, "--phase", "pods", "--nodes", "1000", "--etcd-seconds", "0")
         finally:
             server.stop()
+    figures += [f"| {row.what} | {row.megabytes:.0f} MB |" for row in memory.agent_memory()]
+    rate = scheduler.mixed(nodes=5000, count=5000)
+    figures.append(f"| scheduler alone, 5,000 nodes, 20 replicas an owner | {rate:,.0f} pods/s decided |")
+    thousand = next(row for row in wide["rows"] if row[0] == "pod create and bind")
+    return [
+        "| what | figure |", "|---|---|", *figures, "",
+        f"The API, while etcd alone took {load['etcd']:,.0f} puts/s of 1 KiB on the same cores:", "",
+        f"| {' | '.join(load['headings'])} |", "|---" * len(load["headings"]) + "|",
+        *(f"| {' | '.join(row)} |" for row in load["rows"]),
+        f"| the same on 1,000 nodes | {' | '.join(thousand[1:])} |",
+    ]  # fmt: skip
+
+
+def api(server: Cluster, *options: str) -> Any:
+    """What bench/api.py found."""
+    assert server.process is not None
+    command = [
+        sys.executable, "bench/api.py", "--json", "--kubeconfig", str(server.kubeconfig),
+        "--server-pid", str(server.process.pid), *options,
+    ]  # fmt: skip
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, timeout=600, check=True)
+    return json.loads(done.stdout)
+
+
+def scale() -> list[str]:
+    """A thousand hollow agents on one server."""
+    from bench.scale import Load, measure
+
+    table = ["| work | time | server: CPU, memory | all agents: CPU, memory | |", "|---|---|---|---|---|"]
+    table += [
+        f"| {row.work} | {row.seconds:.1f} s | {row.server_cpu:.1f} s, {row.server_mb:.0f} MB"
+        f" | {row.agents_cpu:.1f} s, {row.agents_mb:.0f} MB | {row.note} |"
+        for row in measure(Load())
+    ]
     return table
 
 
@@ -84,13 +117,16 @@ def write(name: str, lines: list[str]) -> None:
     PAGE.write_text(f"{head}{begin}\n" + "\n".join(lines) + f"\n{end}{tail}")
 
 
+PARTS: dict[str, Callable[[], list[str]]] = {"cluster": cluster, "process": process, "scale": scale}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("part", choices=["cluster", "process"])
+    parser.add_argument("part", choices=list(PARTS))
     parser.add_argument("--write", action="store_true", help="into docs/benchmarks.md")
     arguments = parser.parse_args()
     lines = [f"Measured {time.strftime('%Y-%m-%d')} on {machine()}.", ""]
-    lines += cluster() if arguments.part == "cluster" else process()
+    lines += PARTS[arguments.part]()
     print("\n".join(lines))
     if arguments.write:
         write(arguments.part, lines)

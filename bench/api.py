@@ -4,41 +4,65 @@
 
 The same work in the same order for any server of the Kubernetes API; client and server share this machine's cores.
 The nodes are made up and send no heartbeats, so they are scheduled to for some 40 seconds. Everything it makes is
-removed at the end, unless ``--keep``. Bounded: no phase waits longer than ``--limit`` seconds.
+removed at the end, unless ``--keep``. Bounded: no wait is longer than ``--limit`` seconds.
+
+Beside each figure stands what Kubernetes 1.20 would give here: its figure from a machine where etcd took 10,000 puts
+a second, times etcd's rate in this run. (Kubernetes was loaded with a heavier client, on the same cores as it.)
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import sys
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import aiohttp
-
+from bench import etcd
+from bench.wire import Driver, LoadError, Sample
 from shared import codec
 from shared.client import kubeconfig
-from shared.work.supervisor import Supervisor
 
 MERGE = "application/merge-patch+json"
-BUFFER = 4 << 20
-"""Bytes that a watch may be behind."""
+PHASES = ("config", "pods")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What Kubernetes 1.20 gave where etcd took ``etcd.REFERENCE`` puts a second, and what we want to be.
+
+    ``times`` is the multiple of Kubernetes' rate that is our goal, ``least`` a rate of our own.
+    """
+
+    per_second: float
+    times: float = 0.0
+    least: float = 0.0
+
+
+PEER: Mapping[str, Peer] = {
+    "configmap create": Peer(814, times=2),
+    "watch fan-out": Peer(16_203, times=3),
+    "configmap get": Peer(2911, times=1.5),
+    "configmap put": Peer(1977, times=1.5),
+    "configmap merge-patch": Peer(1305, times=1.5),
+    "pod create": Peer(364, times=2),
+    "pod create and bind": Peer(324, least=1000),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``per_second`` of ``work``, with latencies in ms; ``answers`` by status code."""
+    """``per_second`` of ``work``, with latencies in ms; ``answers`` by status code.
+
+    ``server_cpu`` and ``client_cpu`` are milliseconds of CPU for each piece of work (seconds for a thousand), -1 where
+    the server's process is not known; ``scale`` is etcd's rate by the reference, 0 where it was not measured.
+    """
 
     work: str
     per_second: float
@@ -46,11 +70,40 @@ class Row:
     p99_ms: float = 0.0
     answers: dict[int, int] = field(default_factory=dict)
     note: str = ""
+    server_cpu: float = -1.0
+    client_cpu: float = -1.0
+    scale: float = 0.0
+
+    @property
+    def kubernetes(self) -> float:
+        """Kubernetes' rate, scaled to this machine; 0 where there is none."""
+        peer = PEER.get(self.work)
+        return peer.per_second * self.scale if peer else 0.0
+
+    @property
+    def goal(self) -> str:
+        peer = PEER.get(self.work)
+        if peer is None:
+            return ""
+        return f"{peer.times:g} x" if peer.times else f"{peer.least:,.0f}/s"
+
+    def cells(self) -> list[str]:
+        """What is measured, ours, latencies, Kubernetes scaled, ratio, goal, CPU of the server and of the load."""
+        latency = f"p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms" if self.p50_ms else self.note
+        theirs = self.kubernetes
+        cpu = f"{self.server_cpu:.2f} + {self.client_cpu:.2f}" if self.server_cpu >= 0 else ""
+        return [
+            self.work, f"{self.per_second:,.0f}/s", latency, f"{theirs:,.0f}/s" if theirs else "",
+            f"{self.per_second / theirs:.1f} x" if theirs else "", self.goal, cpu,
+        ]  # fmt: skip
 
     def __str__(self) -> str:
-        latency = f"  p50 {self.p50_ms:6.1f} ms  p99 {self.p99_ms:6.1f} ms" if self.p50_ms else ""
-        codes = "  " + " ".join(f"{code}:{count}" for code, count in self.answers.items()) if self.answers else ""
-        return f"{self.work:34} {self.per_second:9.0f}/s{latency}{codes}  {self.note}".rstrip()
+        work, ours, latency, theirs, ratio, goal, cpu = self.cells()
+        codes = " ".join(f"{code}:{count}" for code, count in self.answers.items())
+        return f"{work:26} {ours:>9} {theirs:>9} {ratio:>6} {goal:>7} {cpu:>13}  {latency}  {codes}".rstrip()
+
+
+HEADINGS = ("work", "Longboat", "latency", "Kubernetes 1.20, scaled", "ratio", "goal", "CPU s per 1,000: server + load")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,175 +119,177 @@ class Load:
     namespace: str = "load"
 
 
+class Cpu:
+    """CPU seconds of the server's process (0: not known) and of this one, since ``mark``."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.mark()
+
+    def mark(self) -> None:
+        self._began = self._now()
+
+    def each(self, count: int) -> tuple[float, float]:
+        """Milliseconds for one of ``count``: the server's (-1 where not known) and ours."""
+        server, own = (now - then for now, then in zip(self._now(), self._began, strict=True))
+        return (1000 * server / count if self._pid else -1.0), 1000 * own / count
+
+    def _now(self) -> tuple[float, float]:
+        own = time.process_time()
+        if not self._pid:
+            return 0.0, own
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), own
+
+
 class Bench:
     """The phases; each prints its rows as they come and keeps them."""
 
-    def __init__(self, session: aiohttp.ClientSession, server: str, load: Load, show: Callable[[Row], None]) -> None:
-        self._session, self._server, self._load, self._show = session, server, load, show
+    def __init__(self, driver: Driver, load: Load, show: Callable[[Row], None], server_pid: int) -> None:
+        self._driver, self._load, self._show = driver, load, show
+        self._cpu = Cpu(server_pid)
         self._base = f"/api/v1/namespaces/{load.namespace}"
         self.rows: list[Row] = []
 
-    async def setup(self) -> None:
+    def setup(self) -> None:
         """The namespace, in which a pod may be made once its service account is there."""
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._load.namespace}}
-        code = await self._call("POST", "/api/v1/namespaces", namespace)
+        code, _ = self._call("POST", "/api/v1/namespaces", _object("v1", "Namespace", {"name": self._load.namespace}))
         if code not in (201, 409):
             raise SystemExit(f"the namespace cannot be made: the server answered {code}")
-        async with asyncio.timeout(self._load.limit):
-            while await self._call("GET", f"{self._base}/serviceaccounts/default") != 200:
-                await asyncio.sleep(0.05)
+        end = time.monotonic() + self._load.limit
+        while self._call("GET", f"{self._base}/serviceaccounts/default")[0] != 200:
+            if time.monotonic() > end:
+                raise SystemExit("the namespace gets no service account")
+            time.sleep(0.05)
 
-    async def config(self) -> None:
+    def config(self) -> None:
         """ConfigMaps of 1 KB, which no controller looks at: create with watchers, get, put, patch, list."""
         load, path = self._load, f"{self._base}/configmaps"
-        seen = [0] * load.watchers
-        async with Supervisor() as supervisor:
-            started = asyncio.Barrier(load.watchers + 1)
-            for number in range(load.watchers):
-                supervisor.service(f"watcher {number}", self._watch(path, started, partial(_count, seen, number)))
-            async with asyncio.timeout(load.limit):
-                await started.wait()
-            before = list(seen)
-            began = time.perf_counter()
-            await self._many("configmap create", load.configmaps, lambda n: self._call("POST", path, _config_map(n)))
+        counts = [Events() for _ in range(load.watchers)]
+        for events in counts:
+            self._watch(path, events.take)
 
-            def delivered() -> int:
-                return min(now - then for now, then in zip(seen, before, strict=True))
+        def delivered() -> bool:
+            return all(events.seen >= load.configmaps for events in counts)
 
-            with suppress(TimeoutError):
-                async with asyncio.timeout(load.limit):
-                    while delivered() < load.configmaps:
-                        await asyncio.sleep(0.005)
-            took = time.perf_counter() - began
-            note = f"all delivered {took:.2f} s after the first write, least {delivered()}"
-            self._add(Row(f"watch fan-out x{load.watchers}", (sum(seen) - sum(before)) / took, note=note))
-            supervisor.stop()
-        await self._many("configmap get", load.configmaps, lambda n: self._call("GET", f"{path}/c{n}"))
-        await self._many("configmap put", load.configmaps, lambda n: self._call("PUT", f"{path}/c{n}", _config_map(n)))
+        self._cpu.mark()
+        began = time.perf_counter()
+        sample = self._run([("POST", path, _config_map(n)) for n in range(load.configmaps)])
+        created = time.perf_counter()
+        self._driver.until(delivered)
+        took = time.perf_counter() - began
+        cpu = self._cpu.each(load.configmaps)
+        self._sampled("configmap create", sample, cpu)
+        note = f"x{load.watchers}, the last {1000 * (began + took - created):.0f} ms after the last create"
+        seen = sum(events.seen for events in counts)
+        self._add(Row("watch fan-out", seen / took, note=note))
+        self._driver.end_watches()
+        self._many("configmap get", [("GET", f"{path}/c{n}", None) for n in range(load.configmaps)])
+        self._many("configmap put", [("PUT", f"{path}/c{n}", _config_map(n)) for n in range(load.configmaps)])
+        patches = [("PATCH", f"{path}/c{n}", {"data": {"p": str(n)}}) for n in range(load.configmaps)]
+        self._many("configmap merge-patch", patches)
+        self._many(f"list of {load.configmaps} configmaps", [("GET", f"{path}?resourceVersion=0", None)] * 20, 2)
 
-        def patch(number: int) -> Awaitable[int]:
-            return self._call("PATCH", f"{path}/c{number}", {"data": {"p": str(number)}}, MERGE)
-
-        await self._many("configmap merge-patch", load.configmaps, patch)
-        await self._many(
-            f"list of {load.configmaps} configmaps", 20, lambda n: self._call("GET", f"{path}?resourceVersion=0"), 2
-        )
-
-    async def pods(self) -> None:
+    def pods(self) -> None:
         """Made-up nodes, then pods, until the scheduler that runs beside the server has bound them all."""
-        load = self._load
-        await self._many("node create", load.nodes, lambda n: self._call("POST", "/api/v1/nodes", _node(n)))
+        load, path = self._load, f"{self._base}/pods"
+        names = [f"/api/v1/nodes/fake-{n}" for n in range(load.nodes)]
+        self._many("node create", [("POST", "/api/v1/nodes", _node(n)) for n in range(load.nodes)])
         status = _node_status(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-
-        def node(number: int) -> str:
-            return f"/api/v1/nodes/fake-{number}"
-
-        await self._many(
-            "node status patch", load.nodes, lambda n: self._call("PATCH", node(n) + "/status", status, MERGE)
-        )
-        untaint = {"spec": {"taints": None}}
-        await self._many("node patch", load.nodes, lambda n: self._call("PATCH", node(n), untaint, MERGE))
+        self._many("node status patch", [("PATCH", f"{name}/status", status) for name in names])
+        self._many("node patch", [("PATCH", name, {"spec": {"taints": None}}) for name in names])
         bound: set[str] = set()
-        done = asyncio.Event()
 
         def look(line: bytes) -> None:
             event = codec.decode(line)
             if event["type"] in ("ADDED", "MODIFIED") and event["object"]["spec"].get("nodeName"):
                 bound.add(event["object"]["metadata"]["name"])
-                if len(bound) >= load.pods:
-                    done.set()
 
-        path = f"{self._base}/pods"
-        async with Supervisor() as supervisor:
-            started = asyncio.Barrier(2)
-            supervisor.service("pod watch", self._watch(path, started, look))
-            async with asyncio.timeout(load.limit):
-                await started.wait()
-            began = time.perf_counter()
-            await self._many("pod create", load.pods, lambda n: self._call("POST", path, _pod(n, load.namespace)))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(load.limit):
-                    await done.wait()
-            took = time.perf_counter() - began
-            note = f"{len(bound)} of {load.pods} pods bound to {load.nodes} nodes in {took:.2f} s"
-            self._add(Row("pod create and bind", len(bound) / took, note=note))
-            supervisor.stop()
-        await self._many(f"list of {load.pods} pods", 5, lambda n: self._call("GET", f"{path}?resourceVersion=0"), 1)
+        self._watch(path, Events(look).take)
+        self._cpu.mark()
+        began = time.perf_counter()
+        sample = self._run([("POST", path, _pod(n, load.namespace)) for n in range(load.pods)])
+        self._sampled("pod create", sample, self._cpu.each(load.pods))
+        self._driver.until(lambda: len(bound) >= load.pods)
+        took = time.perf_counter() - began
+        note = f"{len(bound)} of {load.pods} pods bound to {load.nodes} nodes in {took:.2f} s"
+        self._add(Row("pod create and bind", len(bound) / took, note=note), self._cpu.each(load.pods))
+        self._driver.end_watches()
+        self._many(f"list of {load.pods} pods", [("GET", f"{path}?resourceVersion=0", None)] * 5, 1)
 
-    async def cleanup(self) -> None:
+    def cleanup(self) -> None:
         """Remove the nodes and everything in the namespace."""
-        load = self._load
-        now = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
-
-        def pod(number: int) -> Awaitable[int]:
-            return self._call("DELETE", f"{self._base}/pods/p{number}", now)
-
-        await self._many("pod delete", load.pods, pod, keep=False)
-        await self._many(
-            "node delete", load.nodes, lambda n: self._call("DELETE", f"/api/v1/nodes/fake-{n}"), keep=False
-        )
-        await self._call("DELETE", f"{self._base}/configmaps")
-        await self._call("DELETE", f"/api/v1/namespaces/{load.namespace}")
+        load, now = self._load, _object("v1", "DeleteOptions", None) | {"gracePeriodSeconds": 0}
+        self._run([("DELETE", f"{self._base}/pods/p{n}", now) for n in range(load.pods)])
+        self._run([("DELETE", f"/api/v1/nodes/fake-{n}", None) for n in range(load.nodes)])
+        self._call("DELETE", f"{self._base}/configmaps")
+        self._call("DELETE", f"/api/v1/namespaces/{load.namespace}")
 
     # --- inside
 
-    async def _many(
-        self, work: str, count: int, call: Callable[[int], Awaitable[int]], parallel: int = 0, *, keep: bool = True
-    ) -> None:
-        """``call`` for each number, ``parallel`` at a time; a row of it."""
-        numbers, latencies, answers = iter(range(count)), [], Counter[int]()
+    def _many(self, work: str, calls: Sequence[tuple[str, str, Any]], parallel: int = 0) -> None:
+        self._cpu.mark()
+        sample = self._run(calls, parallel)
+        self._sampled(work, sample, self._cpu.each(len(calls)))
 
-        async def worker() -> None:
-            for number in numbers:
-                began = time.perf_counter()
-                answers[await call(number)] += 1
-                latencies.append(time.perf_counter() - began)
+    def _run(self, calls: Sequence[tuple[str, str, Any]], parallel: int = 0) -> Sample:
+        requests = [self._request(*call) for call in calls]
+        return self._driver.run(requests, parallel or self._load.parallel)
 
-        began = time.perf_counter()
-        await asyncio.gather(*(worker() for _ in range(parallel or self._load.parallel)))
-        took = time.perf_counter() - began
-        latencies.sort()
-        if keep and latencies:
-            p50, p99 = (1000 * latencies[min(len(latencies) - 1, int(len(latencies) * q))] for q in (0.5, 0.99))
-            self._add(Row(work, count / took, p50, p99, dict(sorted(answers.items()))))
+    def _request(self, method: str, path: str, body: Any) -> bytes:
+        content_type = MERGE if method == "PATCH" else "application/json"
+        return self._driver.request(method, path, b"" if body is None else codec.encode(body), content_type)
 
-    def _add(self, row: Row) -> None:
+    def _call(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        return self._driver.call(self._request(method, path, body))
+
+    def _sampled(self, work: str, sample: Sample, cpu: tuple[float, float]) -> None:
+        lats = sample.latencies
+        p50, p99 = (1000 * lats[min(len(lats) - 1, int(len(lats) * q))] for q in (0.5, 0.99))
+        row = Row(work, len(lats) / sample.seconds, p50, p99, dict(sorted(sample.answers.items())))
+        self._add(row, cpu)
+
+    def _add(self, row: Row, cpu: tuple[float, float] = (-1.0, -1.0)) -> None:
+        row = replace(row, server_cpu=cpu[0], client_cpu=cpu[1])
         self.rows.append(row)
         self._show(row)
 
-    async def _call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> int:
-        data = codec.encode(body) if body is not None else None
-        headers = {"Content-Type": content_type} if body is not None else None
-        async with self._session.request(method, self._server + path, data=data, headers=headers) as response:
-            await response.read()
-            return response.status
-
-    async def _watch(self, path: str, started: asyncio.Barrier, tell: Callable[[bytes], None]) -> None:
-        """Tell every event of a watch, from now on, until cancelled."""
-        timeout = aiohttp.ClientTimeout(total=None)
-        async with self._session.get(f"{self._server}{path}?limit=1") as response:
-            revision = codec.decode(await response.read())["metadata"]["resourceVersion"]
-        url = f"{self._server}{path}?watch=1&resourceVersion={revision}"
-        async with self._session.get(url, timeout=timeout, read_bufsize=BUFFER) as response:
-            response.raise_for_status()
-            await started.wait()
-            async for line in response.content:
-                if line.strip():
-                    tell(line)
+    def _watch(self, path: str, tell: Callable[[bytes], None]) -> None:
+        """A watch of what is written from now on."""
+        _, body = self._call("GET", f"{path}?limit=1")
+        revision = codec.decode(body)["metadata"]["resourceVersion"]
+        self._driver.watch(f"{path}?watch=1&resourceVersion={revision}&timeoutSeconds=600", tell)
 
 
-def _count(seen: list[int], number: int, line: bytes) -> None:
-    seen[number] += 1
+class Events:
+    """Counts the events of a watch in its chunked text; gives each to ``look``, where one is given."""
+
+    def __init__(self, look: Callable[[bytes], None] | None = None) -> None:
+        self._look, self._rest = look, b""
+        self.seen = 0
+
+    def take(self, data: bytes) -> None:
+        # Each event is a line that ends so; nothing within an object or a chunk's frame does.
+        parts = (self._rest + data).split(b"}\n")
+        self._rest = parts.pop()[-1 if self._look is None else 0 :]
+        self.seen += len(parts)
+        if self._look is not None:
+            for part in parts:
+                self._look(part[part.index(b"{") :].replace(b"\r\n", b"") + b"}")
+
+
+def _object(api_version: str, kind: str, metadata: Any, **fields: Any) -> dict[str, Any]:
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata} | fields
 
 
 def _config_map(number: int) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"c{number}"}, "data": {"k": "x" * 1000}}
+    return _object("v1", "ConfigMap", {"name": f"c{number}"}, data={"k": "x" * 1000})
 
 
 def _node(number: int) -> dict[str, Any]:
     name = f"fake-{number}"
     labels = {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": f"z{number % 3}"}
-    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+    return _object("v1", "Node", {"name": name, "labels": labels})
 
 
 def _node_status(now: str) -> dict[str, Any]:
@@ -262,45 +317,56 @@ def _pod(number: int, namespace: str) -> dict[str, Any]:
         "labels": {"app": f"a{number % 50}", "tier": "web", "track": "stable"},
         "annotations": {"note": "x" * 400},
     }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+    return _object("v1", "Pod", metadata, spec={"containers": [container]})
 
 
-async def measure(
+def measure(
     access: kubeconfig.ClusterAccess,
     load: Load,
-    phases: tuple[str, ...] = ("config", "pods"),
+    phases: Sequence[str] = PHASES,
     *,
     keep: bool = False,
     show: Callable[[Row], None] = print,
+    server_pid: int = 0,
 ) -> list[Row]:
     """Run ``phases`` against the cluster; their rows."""
-    connector = aiohttp.TCPConnector(limit=0, ssl=access.ssl_context())
-    headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {access.token}"} if access.token else {})
-    timeout = aiohttp.ClientTimeout(total=load.limit)
-    async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as session:
-        bench = Bench(session, access.server.rstrip("/"), load, show)
-        await bench.setup()
+    driver = Driver(access.server.rstrip("/"), access.ssl_context(), access.token, limit=load.limit)
+    bench = Bench(driver, load, show, server_pid)
+    try:
+        bench.setup()
         try:
             for phase in phases:
-                await {"config": bench.config, "pods": bench.pods}[phase]()
+                {"config": bench.config, "pods": bench.pods}[phase]()
         finally:
             if not keep:
-                await bench.cleanup()
-        return bench.rows
+                bench.cleanup()
+    finally:
+        driver.close()
+    return bench.rows
+
+
+def yardstick(seconds: float) -> float:
+    """etcd's puts a second on these cores. Raises SystemExit with what to install."""
+    try:
+        return etcd.measure(seconds, directory=Path("."))
+    except etcd.Missing as error:
+        raise SystemExit(f"{error} (or --etcd-seconds 0: without Kubernetes' figures)") from error
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--kubeconfig", type=Path)
-    parser.add_argument("--phase", default="config,pods", help="some of config,pods")
+    parser.add_argument("--phase", default=",".join(PHASES), help="some of config,pods")
     parser.add_argument("--keep", action="store_true", help="remove nothing at the end")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON, at the end")
+    parser.add_argument("--server-pid", type=int, default=0, help="the server's process, to count its CPU time")
+    parser.add_argument("--etcd-seconds", type=float, default=5.0, help="how long to measure etcd; 0: not at all")
     defaults = Load()
     for name, value in asdict(defaults).items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
     arguments = vars(parser.parse_args())
     phases = tuple(arguments["phase"].split(","))
-    if unknown := set(phases) - {"config", "pods"}:
+    if unknown := set(phases) - set(PHASES):
         parser.error(f"no such phase: {', '.join(sorted(unknown))}")
     paths = arguments["kubeconfig"] or kubeconfig.default_paths(os.environ)
     try:
@@ -308,10 +374,26 @@ def main() -> None:
     except kubeconfig.KubeconfigError as error:
         raise SystemExit(str(error)) from error
     load = Load(**{name: arguments[name] for name in asdict(defaults)})
-    show: Callable[[Row], None] = (lambda row: None) if arguments["json"] else (lambda row: print(row, flush=True))
-    rows = asyncio.run(measure(access, load, phases, keep=arguments["keep"], show=show))
+    puts = yardstick(arguments["etcd_seconds"]) if arguments["etcd_seconds"] else 0.0
+
+    def scaled(row: Row) -> Row:
+        return replace(row, scale=puts / etcd.REFERENCE)
+
+    def show(row: Row) -> None:
+        if not arguments["json"]:
+            print(scaled(row), flush=True)
+
+    if not arguments["json"]:
+        print(f"etcd takes {puts:,.0f} puts/s of 1 KiB here" if puts else "etcd was not measured", flush=True)
+    try:
+        rows = measure(
+            access, load, phases, keep=arguments["keep"], show=show, server_pid=arguments["server_pid"]
+        )  # fmt: skip
+    except LoadError as error:
+        raise SystemExit(f"the load failed: {error}") from error
     if arguments["json"]:
-        print(json.dumps([asdict(row) for row in rows], indent=1))
+        table = [row.cells() for row in map(scaled, rows)]
+        print(json.dumps({"etcd": puts, "headings": HEADINGS, "rows": table}, indent=1))
 
 
 if __name__ == "__main__":
