@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from controlplane.apiserver import openapi, schema
+from controlplane.apiserver import connections, openapi, schema
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.app import build_app
 from controlplane.apiserver.authn import Authenticator
@@ -61,6 +61,7 @@ class ServerError(Exception):
 async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> None:
     """Serve until SIGTERM or SIGINT. Raises ServerError, DataDirError, PkiError, OSError."""
     footprint.small_connections()
+    connections.explain_failed_handshakes()
     host, port = split_address(settings.listen, "--listen")
     listener = _listen(host, port)
     advertise = settings.advertise or f"{outward_address() or '127.0.0.1'}:{port}"
@@ -101,7 +102,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         leader = Leader(client, certificates.ca, leading, clock, cluster_cidr=settings.cluster_cidr)
         app = _wire(settings, api, leader, clock)
         context = pki.server_context(certificates.server_certificate, certificates.server_key, certificates.ca_pem)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT, handle_signals=False)
+        runner = connections.runner(app, SHUTDOWN_TIMEOUT)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, listener, ssl_context=context, backlog=1024).start()

@@ -217,7 +217,7 @@ def _from_http(error: web.HTTPException) -> StatusError:
 
 def _unexpected(request: web.Request) -> StatusError:
     """A mistake of ours: logged whole under an id, told without its insides."""
-    if isinstance(request.transport, asyncio.Transport) and request.transport.is_closing():
+    if request.transport is None or request.transport.is_closing():
         return ServiceUnavailable("the client went away")
     id_ = secrets.token_hex(4)
     logger.exception("request failed", extra={"error_id": id_, "method": request.method, "path": request.path})

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from controlplane.apiserver import bodies, responses
 from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.connections import read_body
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.negotiation import JSON_TYPE, YAML_TYPE, Format, accept, bare, body_type
@@ -21,7 +22,7 @@ from controlplane.apiserver.request import Request, Target, delete_options, list
 from controlplane.apiserver.unserved import no_subresource, not_allowed, nothing
 from controlplane.apiserver.verbs import bind, delete, patch, read, scale, write
 from controlplane.apiserver.verbs.answer import Answer
-from controlplane.apiserver.warnings import deprecation, warning_header
+from controlplane.apiserver.warnings import deprecation, told, warning_header
 from controlplane.apiserver.watch_response import serve_watch
 from shared import codec
 from shared.api.errors import BadRequest, UnsupportedMediaType
@@ -112,7 +113,7 @@ class Dispatcher:
                     + ", ".join(CONTENT_TYPES)
                 )
             try:
-                body = codec.decode(await request.read())
+                body = codec.decode(await read_body(request))
             except codec.CodecError as error:
                 raise BadRequest(f"error decoding patch: {error}") from error
             if call.subresource == "scale":
@@ -120,7 +121,7 @@ class Dispatcher:
             return await patch.patch(api, call, content_type, body)
         media_type = body_type(request.headers.get("Content-Type", ""))
         warnings: list[str] = []
-        data = await request.read()
+        data = await read_body(request)
         if media_type == YAML_TYPE and len(data) > YAML_ASIDE:
             tree = await asyncio.to_thread(bodies.decode, data, media_type, call.options.field_validation, warnings)
         else:
@@ -145,7 +146,7 @@ class Dispatcher:
         """A DeleteOptions, or None without one."""
         if not request.body_exists:
             return None
-        data = await request.read()
+        data = await read_body(request)
         if not data.strip():
             return None
         return bodies.decode(data, body_type(request.headers.get("Content-Type", "")), "Ignore", [])
@@ -177,7 +178,7 @@ async def _respond(request: web.Request, code: int, body: bytes, format: Format,
         headers["Content-Encoding"] = "gzip"
         headers["Vary"] = "Accept-Encoding"
     response = web.Response(status=code, body=body, headers=headers)
-    for warning in dict.fromkeys((*deprecation(call.kind), *call.warnings)):
+    for warning in told((*deprecation(call.kind), *call.warnings)):
         response.headers.add("Warning", warning_header(warning))
     return response
 

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from aiohttp import web
 from prometheus_client import Counter, Gauge
 
+from controlplane.apiserver.connections import read_body
 from controlplane.store.base import Compare, LeaseNotFound, Put, Store, StoreError
 from shared import codec
 from shared.api.core import Node
@@ -192,7 +193,7 @@ def handler(heartbeats: NodeHeartbeats) -> Callable[[web.Request], Awaitable[web
 
     async def beat(request: web.Request) -> web.StreamResponse:
         try:
-            body = codec.decode(await request.read() or b"{}")
+            body = codec.decode(await read_body(request) or b"{}")
         except codec.CodecError as error:
             raise BadRequest(str(error)) from error
         if not isinstance(body, dict):

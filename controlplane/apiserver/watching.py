@@ -11,7 +11,7 @@ from collections import deque
 
 from controlplane.apiserver.cache import WatchCache
 from controlplane.apiserver.metrics import WATCHES_CUT
-from controlplane.apiserver.resource_cache import Entry, Event, ResourceCache
+from controlplane.apiserver.resource_cache import RING_BYTES, Entry, Event, ResourceCache
 from shared.api.selectors import EVERYTHING, FieldSelector, Selector
 from shared.client.base import EventType
 
@@ -19,7 +19,8 @@ Selected = tuple[EventType, Entry]
 """What a watch is told: the type as this watch sees it, and the object's state to send."""
 
 QUEUE_EVENTS = 10_000
-"""Events that may wait for a reader. They are references to what the ring holds anyway."""
+"""Events that may wait for a reader, beside those that it began with; and ``RING_BYTES`` of them, since they keep
+alive what the ring has let go of."""
 
 EVERY_FIELD = FieldSelector()
 
@@ -56,13 +57,18 @@ class Selection:
 class Watch:
     """A registered watch; ``close`` must be called. See ``open_at`` for where it begins."""
 
-    __slots__ = ("_cache", "_ended", "_queue", "_selection", "_waiter", "_whole", "namespace", "trigger")
+    __slots__ = (
+        "_bytes", "_cache", "_ended", "_most_bytes", "_most_events", "_queue", "_selection", "_waiter", "_whole",
+        "namespace", "trigger",
+    )  # fmt: skip
 
     def __init__(self, whole: WatchCache, cache: ResourceCache, selection: Selection) -> None:
         self._whole, self._cache, self._selection = whole, cache, selection
         self.namespace = selection.namespace
         self.trigger = selection.trigger()
         self._queue: deque[Selected] = deque()
+        self._bytes = 0
+        self._most_events, self._most_bytes = QUEUE_EVENTS, RING_BYTES
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
 
@@ -71,35 +77,40 @@ class Watch:
         """Every change after ``revision``. Raises Expired."""
         past = cache.since(revision)
         watch = cls(whole, cache, selection)
-        for event in past:
-            watch.offer(event, replay=True)
-        cache.watches.add(watch)
+        watch._begin([selected for event in past if (selected := watch.select(event)) is not None])
         return watch
 
     @classmethod
     def open_now(cls, whole: WatchCache, cache: ResourceCache, selection: Selection) -> Watch:
         """Every object there is as ADDED, then every change."""
         watch = cls(whole, cache, selection)
-        watch._queue.extend(
-            (EventType.ADDED, entry) for entry in cache.entries(selection.namespace) if selection.matches(entry)
+        watch._begin(
+            [(EventType.ADDED, entry) for entry in cache.entries(selection.namespace) if selection.matches(entry)]
         )
-        cache.watches.add(watch)
         return watch
+
+    def _begin(self, first: list[Selected]) -> None:
+        self._queue.extend(first)
+        self._bytes = sum(len(entry.data) for _, entry in first)
+        self._most_events += len(first)
+        self._most_bytes += self._bytes
+        self._cache.watches.add(self)
 
     # --- the cache's side
 
-    def offer(self, event: Event, *, replay: bool = False) -> bool:
+    def offer(self, event: Event) -> bool:
         """Queue the event if it is selected; whether there is something to wake the reader for."""
         if self._ended:
             return False
         selected = self.select(event)
         if selected is None:
             return False
-        if len(self._queue) >= QUEUE_EVENTS and not replay:
+        if len(self._queue) >= self._most_events or self._bytes > self._most_bytes:
             WATCHES_CUT.labels(self._cache.kind.resource.group_resource).inc()
             self._ended = True
             return True
         self._queue.append(selected)
+        self._bytes += len(selected[1].data)
         return True
 
     def select(self, event: Event) -> Selected | None:
@@ -152,8 +163,11 @@ class Watch:
         if len(queue) <= limit:
             batch = list(queue)
             queue.clear()
+            self._bytes = 0
             return batch
-        return [queue.popleft() for _ in range(limit)]
+        batch = [queue.popleft() for _ in range(limit)]
+        self._bytes -= sum(len(entry.data) for _, entry in batch)
+        return batch
 
     @property
     def revision(self) -> int:

@@ -183,6 +183,22 @@ async def test_a_reader_too_slow_is_cut_off_and_misses_nothing_before(
     stream.close()
 
 
+async def test_a_reader_too_slow_is_cut_off_by_bytes_too(
+    api: ApiServer, client: LocalClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it began with is not held against it: the cache keeps that alive anyway."""
+    for index in range(5):
+        await client.create(CONFIG_MAPS, {"metadata": {"name": f"old{index}"}, "data": {"a": "x" * 1000}}, "g")
+    monkeypatch.setattr("controlplane.apiserver.watching.RING_BYTES", 3000)
+    monkeypatch.setattr("controlplane.apiserver.watching.QUEUE_EVENTS", 4)
+    stream = await watch(api, _request(client), ListOptions())
+    for index in range(6):
+        await client.create(CONFIG_MAPS, {"metadata": {"name": f"new{index}"}, "data": {"a": "x" * 1000}}, "g")
+    told = [entry.name async for batch in stream.batches() for _, entry in batch.events]
+    assert told == ["old0", "old1", "old2", "old3", "old4", "new0", "new1", "new2"]
+    stream.close()
+
+
 async def test_closing_the_server_ends_a_watch_cleanly(http: TestClient, api: ApiServer) -> None:  # type: ignore[type-arg]
     async with http.get("/api/v1/configmaps?watch=1") as response:
         api.close()
