@@ -49,6 +49,10 @@ class NodeDirectory(Protocol):
 
     def node_count(self) -> int: ...
 
+    def lease_is_gone(self, name: str, revision: int) -> bool:
+        """Whether the node's Lease object, written at ``revision``, was deleted since."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatSettings:
@@ -73,6 +77,7 @@ class Answer:
 class _Held:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     lease: int = 0
+    revision: int = 0
     ttl: float = 0.0
     last: float | None = None
 
@@ -121,24 +126,28 @@ class NodeHeartbeats:
         if held.lease and held.ttl >= ttl >= held.ttl / (_STEP * _STEP):
             try:
                 await self._store.lease_keepalive(held.lease)
-                return
+                if not self._nodes.lease_is_gone(name, held.revision):
+                    return
+                logger.info("somebody deleted a node's Lease, which is written again", extra={"node": name})
             except LeaseNotFound:
                 LOST.inc()
                 logger.info("a node's lease had expired and is taken again", extra={"node": name})
         held.lease = 0
         lease = await self._store.lease_grant(ttl)
-        await self._write(name, lease, ttl)
+        held.revision = await self._write(name, lease, ttl)
         held.lease, held.ttl = lease, ttl
 
-    async def _write(self, name: str, lease: int, ttl: float) -> None:
+    async def _write(self, name: str, lease: int, ttl: float) -> int:
+        """Write the Lease object; at which revision."""
         key = lease_key(name)
         for _ in range(_TRIES):
             existing = await self._store.get(key)
             previous = codec.decode(existing.value) if existing is not None else None
             value = codec.encode(lease_object(name, ttl, self.clock, previous))
             revision = existing.mod_revision if existing is not None else 0
-            if (await self._store.txn([Compare(key, revision)], [Put(key, value, lease)])).succeeded:
-                return
+            done = await self._store.txn([Compare(key, revision)], [Put(key, value, lease)])
+            if done.succeeded:
+                return done.revision
         raise ServiceUnavailable(f"the Lease of node {name} changes all the time", retry_after_seconds=1)
 
 

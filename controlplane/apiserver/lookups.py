@@ -12,7 +12,7 @@ from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.resource_cache import ResourceCache
 from shared import join
 from shared.api.core import Node, Secret
-from shared.api.kinds import NODES, PODS, SECRETS, Resource
+from shared.api.kinds import LEASES, NODE_LEASE_NAMESPACE, NODES, PODS, SECRETS, Resource
 from shared.api.pod import Pod
 
 
@@ -20,7 +20,9 @@ class Lookups:
     """``pods_of_node`` comes from outside: the index that the controllers keep."""
 
     def __init__(self, api: ApiServer, pods_of_node: Callable[[str], Iterable[Pod]]) -> None:
+        self._cache = api.cache
         self._nodes = _cache(api, NODES)
+        self._leases = _cache(api, LEASES)
         self._pods = _cache(api, PODS)
         self._secrets = _cache(api, SECRETS)
         self._pods_of_node = pods_of_node
@@ -31,6 +33,10 @@ class Lookups:
 
     def node_count(self) -> int:
         return len(self._nodes)
+
+    def lease_is_gone(self, name: str, revision: int) -> bool:
+        """Whether the node's Lease object, written at ``revision``, was deleted since."""
+        return self._cache.revision >= revision and self._leases.get(NODE_LEASE_NAMESPACE, name) is None
 
     def pod(self, namespace: str, name: str) -> Pod | None:
         entry = self._pods.get(namespace, name)

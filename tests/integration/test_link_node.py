@@ -12,7 +12,7 @@ from agent.runtime.base import EngineInfo, RuntimeUnavailable
 from shared.api.errors import (
     Forbidden,
 )
-from shared.api.kinds import NODES
+from shared.api.kinds import LEASES, NODE_LEASE_NAMESPACE, NODES
 from tests.link import running
 
 
@@ -113,6 +113,20 @@ async def test_a_node_that_was_deleted_registers_with_the_next_heartbeat(cluster
         assert not await heartbeat.beat()
         assert await heartbeat.beat()
     assert await cluster.local.get(NODES, "n1")
+
+
+async def test_a_nodes_lease_that_somebody_deletes_comes_back_with_a_heartbeat(cluster, registration):
+    await registration.register()
+    async with cluster.node() as client:
+        heartbeat = Heartbeat(client, "n1", on_missing=registration.register)
+        assert await heartbeat.beat()
+        first = await cluster.local.get(LEASES, "n1", NODE_LEASE_NAMESPACE)
+        await cluster.local.delete(LEASES, "n1", NODE_LEASE_NAMESPACE)
+        async with asyncio.timeout(20):
+            while not (await cluster.local.list(LEASES, NODE_LEASE_NAMESPACE)).items:
+                assert await heartbeat.beat()
+    again = await cluster.local.get(LEASES, "n1", NODE_LEASE_NAMESPACE)
+    assert again.metadata.uid != first.metadata.uid
 
 
 async def test_a_node_may_beat_for_itself_only(cluster, registration):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from controlplane.apiserver.heartbeats import HeartbeatSettings, NodeHeartbeats, lease_key, stretched
+from controlplane.store.base import Delete
 from controlplane.store.sqlite import SqliteStore
 from shared import codec
 from shared.api.errors import NotFound, ServiceUnavailable
@@ -18,7 +19,7 @@ QUICK = HeartbeatSettings(interval=0.05, factor=4, rate=100)
 
 class Nodes:
     def __init__(self, *names):
-        self.names, self.extra, self.ready = set(names), 0, "True"
+        self.names, self.extra, self.ready, self.gone = set(names), 0, "True", False
 
     def node(self, name):
         if name not in self.names:
@@ -27,6 +28,9 @@ class Nodes:
 
     def node_count(self):
         return len(self.names) + self.extra
+
+    def lease_is_gone(self, name, revision):
+        return self.gone
 
 
 @pytest.fixture
@@ -59,6 +63,20 @@ async def test_the_first_heartbeat_makes_the_lease_object(store):
             "renewTime": "2026-03-01T00:00:00.000000Z",
         },
     }
+
+
+async def test_a_lease_object_that_somebody_deletes_is_written_again(store):
+    nodes = Nodes("n1")
+    beats = NodeHeartbeats(store, nodes, QUICK)
+    await beats.beat("n1")
+    await store.txn([], [Delete(lease_key("n1"))])
+    nodes.gone = True
+    await beats.beat("n1")
+    nodes.gone = False
+    assert await lease(store)
+    async with asyncio.timeout(20):
+        while await lease(store):  # it ends with its heartbeats, as before
+            await asyncio.sleep(0.02)
 
 
 async def test_later_heartbeats_write_nothing(store):
