@@ -27,6 +27,7 @@ from controlplane.controllers.runner import run_controllers
 from controlplane.controllers.service_account import ServiceAccountController
 from controlplane.controllers.system_namespaces import SystemNamespacesController
 from controlplane.controllers.taint_eviction import TaintEvictionController
+from controlplane.controllers.token_cleaner import TokenCleaner
 from controlplane.controllers.zones import DisruptionSettings
 from controlplane.store.base import Put
 from controlplane.store.sqlite import SqliteStore
@@ -69,6 +70,7 @@ def factories() -> dict[str, Callable[[Context], Any]]:
         "serviceaccount-controller": lambda c: ServiceAccountController(c, CA.pem.decode()),
         "endpoint-controller": EndpointsController,
         "endpoint-slice-controller": EndpointSliceController,
+        "token-cleaner": TokenCleaner,
         "csr-controller": lambda c: CsrController(c, CA, CsrSettings(takeover=0.5)),
     }
 

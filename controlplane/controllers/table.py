@@ -20,6 +20,7 @@ from controlplane.controllers.replicaset import ReplicaSetController
 from controlplane.controllers.service_account import ServiceAccountController
 from controlplane.controllers.system_namespaces import SystemNamespacesController
 from controlplane.controllers.taint_eviction import TaintEvictionController
+from controlplane.controllers.token_cleaner import TokenCleaner
 from shared.pki import CertificateAuthority
 
 
@@ -40,6 +41,7 @@ def controllers(
         ("serviceaccount-controller", lambda context: ServiceAccountController(context, ca.pem.decode())),
         ("endpoint-controller", EndpointsController),
         ("endpoint-slice-controller", EndpointSliceController),
+        ("token-cleaner", TokenCleaner),
         ("csr-controller", lambda context: CsrController(context, ca)),
     ]
     return [make(replace(context, events=recorder.named(name))) for name, make in rows]

@@ -1,11 +1,13 @@
 """Owners and their dependents, and namespaces, on the real API and store."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shared import join
 from shared.api.kinds import (
     CONFIG_MAPS,
     EVENTS,
@@ -122,3 +124,17 @@ async def test_a_system_namespace_comes_back(cluster):
     await cluster.until(
         lambda: (found := cluster.get(NAMESPACES, NODE_LEASE_NAMESPACE)) and found.metadata.uid != uid, NAMESPACES
     )
+
+
+async def test_a_join_token_goes_when_it_expires_and_others_stay(cluster):
+    now = datetime.now(UTC)
+    ends = {
+        "aaaaaa": now - timedelta(hours=1),
+        "bbbbbb": now + timedelta(seconds=2),
+        "cccccc": None,
+        "dddddd": now + timedelta(days=999),
+    }
+    for id_, expires in ends.items():
+        await cluster.client.create(SECRETS, join.token_secret(id_, "0123456789abcdef", expires), join.NAMESPACE)
+    tokens = lambda: {s.metadata.name[-6:] for s in cluster.informers.cache(SECRETS)}  # noqa: E731
+    await cluster.until(lambda: tokens() == {"cccccc", "dddddd"}, SECRETS)
