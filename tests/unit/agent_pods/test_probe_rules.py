@@ -9,11 +9,12 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.pods.probes import Thresholds
-from agent.pods.probing import NetworkProber, ProbeTarget, find_port
+from agent.pods.probes import Probes, Thresholds, Verdict
+from agent.pods.probing import NetworkProber, ProbeResult, ProbeTarget, find_port
 from agent.runtime.hollow import HollowRuntime
-from shared.api.pod import Container, Probe
+from shared.api.pod import Container, Pod, Probe
 from shared.work.clock import SystemClock
+from shared.work.supervisor import Supervisor
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,49 @@ async def test_tcp(prober: NetworkProber, port: int, unused_tcp_port_factory: ob
 @pytest.mark.parametrize(("name", "found"), [("web", 80), (8080, 8080), ("8080", 8080), ("none", None), (0, None)])
 def test_ports_by_number_or_name(name: int | str, found: int | None) -> None:
     assert find_port(target(80).container, name) == found
+
+
+class Script:
+    """A prober that fails so many times."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures, self.asked, self.again = failures, 0, asyncio.Event()
+
+    async def probe(self, probe: Probe, target: ProbeTarget) -> ProbeResult:
+        self.asked += 1
+        if self.asked > 1:
+            self.again.set()
+        return ProbeResult(self.asked > self.failures, "not yet")
+
+
+def probed(kind: str, **probe: object) -> Container:
+    return msgspec.convert({"name": "c", f"{kind}Probe": {"periodSeconds": 60, **probe}}, Container)
+
+
+@pytest.mark.parametrize("kind", ["readiness", "startup"])
+async def test_what_is_still_starting_is_asked_again_soon_and_only_success_counts(kind: str) -> None:
+    prober, verdicts, failures = Script(4), asyncio.Queue[Verdict](), []
+    async with Supervisor() as supervisor:
+        probes = Probes(prober, SystemClock(), supervisor, verdicts.put_nowait, lambda *told: failures.append(told))
+        probes.watch(Pod(), probed(kind, tcpSocket={"port": 1}, failureThreshold=2), "id", "127.0.0.1", 0.0)
+        async with asyncio.timeout(30):  # half of the period
+            verdict = await verdicts.get()
+        probes.stop("id")
+        supervisor.stop()
+    assert (verdict.healthy, prober.asked, len(failures)) == (True, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "probe"), [("liveness", {"tcpSocket": {"port": 1}}), ("readiness", {"exec": {"command": ["x"]}})]
+)
+async def test_liveness_and_commands_are_asked_once_a_period(kind: str, probe: dict[str, object]) -> None:
+    prober, failed = Script(9), asyncio.Event()
+    async with Supervisor() as supervisor:
+        probes = Probes(prober, SystemClock(), supervisor, lambda verdict: None, lambda *told: failed.set())
+        probes.watch(Pod(), probed(kind, **probe), "id", "127.0.0.1", 0.0)
+        async with asyncio.timeout(30):
+            await failed.wait()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(prober.again.wait(), 0.3)  # six times the wait before an early look
+        probes.stop("id")
+        supervisor.stop()
