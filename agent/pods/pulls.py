@@ -16,11 +16,12 @@ from shared.work.supervisor import Supervisor
 
 @dataclass(frozen=True, slots=True)
 class PullOutcome:
-    """How a pull ended: an image or a failure; ``seconds`` it took."""
+    """How a pull ended: an image or a failure; ``seconds`` it took, and how long this listener waited for it."""
 
     image: Image | None
     failure: RuntimeFailure | None
     seconds: float
+    waited: float
 
 
 Listener = Callable[[PullOutcome], None]
@@ -31,15 +32,16 @@ class ImagePulls:
 
     def __init__(self, runtime: Runtime, clock: Clock, supervisor: Supervisor) -> None:
         self._runtime, self._clock, self._supervisor = runtime, clock, supervisor
-        self._waiting: dict[str, list[Listener]] = {}
+        self._waiting: dict[str, list[tuple[float, Listener]]] = {}
 
     def pull(self, image: str, listener: Listener) -> None:
         """Begin to pull, or join the pull of the same image; ``listener`` must not block or raise."""
-        listeners = self._waiting.get(image)
-        if listeners is not None:
-            listeners.append(listener)
+        waiter = (self._clock.monotonic(), listener)
+        waiting = self._waiting.get(image)
+        if waiting is not None:
+            waiting.append(waiter)
             return
-        self._waiting[image] = [listener]
+        self._waiting[image] = [waiter]
         self._supervisor.spawn(f"pull {image}", self._pull(image))
 
     async def _pull(self, image: str) -> None:
@@ -51,8 +53,8 @@ class ImagePulls:
         except RuntimeFailure as error:
             failure = error
         finally:
-            seconds = self._clock.monotonic() - began
-            metrics.START_SECONDS.labels("pull").observe(seconds)
-            listeners = self._waiting.pop(image)
-        for listener in listeners:
-            listener(PullOutcome(found, failure, seconds))
+            ended = self._clock.monotonic()
+            metrics.START_SECONDS.labels("pull").observe(ended - began)
+            waiting = self._waiting.pop(image)
+        for since, listener in waiting:
+            listener(PullOutcome(found, failure, ended - began, ended - since))

@@ -9,7 +9,7 @@ keeps them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from agent.pods.observed import POD, Failure, Moment, Observed, PullState, is_sidecar, spec_hash
 from agent.pods.phase import FAILED, SUCCEEDED, TERMINAL, phase
@@ -22,6 +22,7 @@ from shared.api.pod import Container, Pod
 READY_TO_START, INITIALIZED, READY, CONTAINERS_READY = (
     "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady",
 )  # fmt: skip
+EPOCH = datetime.fromtimestamp(0, UTC)
 VANISHED_MESSAGE = "The container could not be located when the pod was terminated"
 
 
@@ -75,9 +76,13 @@ def crash_message(pod: Pod, container: str, delay: float) -> str:
 
 
 def go_duration(seconds: float) -> str:
-    """Whole seconds as Go prints them: ``40s``, ``1m20s``, ``5m0s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    """To the millisecond as Go prints it: ``40s``, ``1m20s``, ``5m0s``, ``1.234s``, ``82ms``."""
+    millis = round(seconds * 1000)
+    if 0 < millis < 1000:
+        return f"{millis}ms"
+    minutes, rest = divmod(millis, 60_000)
+    text = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    return f"{minutes}m{text}" if minutes else text
 
 
 def _address(pod: Pod, seen: Observed, node: NodeFacts) -> str:
@@ -137,18 +142,20 @@ def _state(info: ContainerInfo, seen: Observed) -> JSON:
     if info.state is State.RUNNING:
         return {"running": {"startedAt": _time(info.started_at or info.created_at)}}
     code = seen.exit_code(info)
+    began, over = info.started_at, info.finished_at
     reason, message = ("Completed" if code == 0 else "Error"), ""
     if info.id in seen.vanished:
         reason, message = "ContainerStatusUnknown", VANISHED_MESSAGE
     elif info.state is State.CREATED:
         reason, message = "StartError", seen.start_errors.get(info.id, info.error)
+        began, over = EPOCH, info.created_at  # as with containerd, whose reason this is
     elif info.oom_killed:
         reason = "OOMKilled"
     terminated: JSON = {"exitCode": code, "reason": reason}
     if message:
         terminated["message"] = message
-    terminated["startedAt"] = _time(info.started_at)
-    terminated["finishedAt"] = _time(info.finished_at)
+    terminated["startedAt"] = _time(began)
+    terminated["finishedAt"] = _time(over)
     terminated["containerID"] = f"docker://{info.id}"
     return {"terminated": terminated}
 

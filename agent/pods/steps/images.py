@@ -6,6 +6,7 @@ from agent.pods.observed import Failure, Pull, PullState, spec_hash
 from agent.pods.plan import EnsureImage
 from agent.pods.pulls import PullOutcome
 from agent.pods.restarts import PULL_BACKOFF
+from agent.pods.status import go_duration
 from agent.pods.steps.base import StepFailed, Work
 from agent.runtime.base import RuntimeFailure
 from shared.api.pod import Container, Pod
@@ -47,9 +48,7 @@ def _ended(work: Work, step: EnsureImage, pod: Pod, container: Container, outcom
     if outcome.image is not None:
         state.pulls[container.name] = Pull(step.attempt, step.image, PullState.READY, outcome.image.id)
         state.failures.pop(container.name, None)
-        size = outcome.image.size_bytes
-        message = f'Successfully pulled image "{step.image}" in {outcome.seconds:.3f}s. Image size: {size} bytes.'
-        tools.events.normal(pod, "Pulled", message, container.name)
+        tools.events.normal(pod, "Pulled", _pulled(step.image, outcome, outcome.image.size_bytes), container.name)
     else:
         assert outcome.failure is not None
         del state.pulls[container.name]
@@ -64,3 +63,9 @@ def _ended(work: Work, step: EnsureImage, pod: Pod, container: Container, outcom
         tools.events.warning(pod, "InspectFailed" if reason == "InvalidImageName" else "Failed", text, container.name)
         tools.events.warning(pod, "Failed", f"Error: {reason}", container.name)
     tools.wake(state.identity.uid)
+
+
+def _pulled(image: str, outcome: PullOutcome, size: int) -> str:
+    """In the kubelet's words (pkg/kubelet/images/image_manager.go)."""
+    took, waited = go_duration(outcome.seconds), go_duration(outcome.waited)
+    return f'Successfully pulled image "{image}" in {took} ({waited} including waiting). Image size: {size} bytes.'

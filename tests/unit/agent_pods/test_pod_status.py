@@ -200,6 +200,8 @@ def test_what_could_not_start_has_code_128() -> None:
     (told,) = pod_status(pod(restartPolicy="Never"), observed, NODE, NOW)["containerStatuses"]
     ended = told["state"]["terminated"]
     assert (ended["exitCode"], ended["reason"], ended["message"]) == (128, "StartError", "exec: not found")
+    assert ended["startedAt"] == "1970-01-01T00:00:00Z"
+    assert ended["finishedAt"] > "2020"
 
 
 def test_what_vanished_is_unknown() -> None:
@@ -266,7 +268,10 @@ def test_a_pod_on_the_host_has_its_address() -> None:
     assert pod_status(pod(hostNetwork=True), seen(info(), address=""), NODE, NOW)["podIP"] == "192.0.2.7"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(10, "10s"), (80, "1m20s"), (300, "5m0s")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(10, "10s"), (80, "1m20s"), (300, "5m0s"), (0.0823, "82ms"), (1.2, "1.2s"), (61.5, "1m1.5s"), (0, "0s")],
+)
 def test_durations_as_go_prints_them(seconds: float, text: str) -> None:
     assert go_duration(seconds) == text
 
