@@ -92,7 +92,13 @@ def build_app(
 
     app.router.add_route("*", "/{path:.*}", handle)
     app.on_shutdown.append(_closer(api))
+    app.on_response_prepare.append(_anonymous)
     return app
+
+
+async def _anonymous(request: web.Request, response: web.StreamResponse) -> None:
+    """As a Kubernetes API server, do not tell what software of which version this is; /version does, to users."""
+    response.headers.popall("Server", None)
 
 
 def _served(api: ApiServer) -> frozenset[tuple[str, str]]:

@@ -110,6 +110,12 @@ async def test_yaml_in_and_out(http: Http) -> None:
     assert tree["metadata"]["annotations"] == {"when": "2001-01-01"}
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/version", CMS, f"{CMS}?watch=1&timeoutSeconds=1", "/nothing"])
+async def test_no_answer_tells_the_servers_software(http: Http, path: str) -> None:
+    async with http.get(path) as response:
+        assert "Server" not in response.headers
+
+
 async def test_tables_have_kubernetes_form(http: Http, client: LocalClient) -> None:
     await client.create(CONFIG_MAPS, {"metadata": {"name": "a", "labels": {"x": "y"}}, "data": {"k": "v"}}, "g")
     for url in (CMS, f"{CMS}/a"):
