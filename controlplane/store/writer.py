@@ -1,9 +1,10 @@
 """The one thread that writes: requests in, group commits out.
 
 Owns the writing connection, the queue of requests, and what happens when a write fails. Everything waiting at
-the moment it looks shares one SQLite transaction and one fsync; the judging is in ``group``, the statements in
-``statements``. After a commit it hands the whole group to the event loop with one ``call_soon_threadsafe``:
-changes first, then the answers, so that no caller hears of a write before the watches do.
+the moment it looks shares one SQLite transaction and one fsync; what comes together is gathered in ``intake``, the
+judging is in ``group``, the statements in ``statements``. After a commit it hands the whole group to the event loop
+with one ``call_soon_threadsafe``: changes first, then the answers, so that no caller hears of a write before the
+watches do.
 
 An error that is not a full disk (a failed fsync, a corrupt page) leaves it unknown what is on disk, and trying
 again would not tell: from then on every write is refused as StoreUnavailable until the process is restarted.
@@ -27,12 +28,13 @@ from controlplane.store.base import Change, Compare, Delete, Put, StoreError, St
 from controlplane.store.compaction import Sweep
 from controlplane.store.database import PAGE_SIZE, DataDir, connect
 from controlplane.store.group import Group
+from controlplane.store.intake import Intake
 from controlplane.store.reserve import Reserve
 
 logger = logging.getLogger(__name__)
 
 MAX_GROUP = 512
-"""Requests in one transaction at most, so that the first of them does not wait for thousands."""
+"""So many requests in one transaction are enough: the first of them must not wait for thousands."""
 
 SWITCH_INTERVAL = 0.0001
 """Seconds, see ``Writer.start``."""
@@ -65,6 +67,7 @@ class Stop:
 
 
 Request = Txn | Grant | Revoke | Compact | Stop
+Asked = tuple[Request, "asyncio.Future[Any]"]
 Answer = tuple["asyncio.Future[Any]", Any, StoreError | None]
 """A caller's future with its result or its error."""
 
@@ -89,7 +92,8 @@ class Writer:
     ) -> None:
         self._loop = loop
         self._deliver = deliver
-        self._queue: queue.SimpleQueue[tuple[Request, asyncio.Future[Any]]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Asked]] = queue.SimpleQueue()
+        self._intake = Intake(loop, self._queue.put)
         self._db = connect(data_dir.path, cache_bytes=8 << 20)
         self._sweep = Sweep(self._db)
         self._keep = history_revisions
@@ -125,7 +129,7 @@ class Writer:
     def submit(self, request: Request) -> asyncio.Future[Any]:
         """Queue a request; the future gives its result or raises a StoreError."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put((request, future))
+        self._intake.put((request, future))
         return future
 
     def join(self) -> None:
@@ -150,19 +154,19 @@ class Writer:
         self._db.close()
         self._send((), [(stopping, None, None)])
 
-    def _collect(self) -> list[tuple[Request, asyncio.Future[Any]]]:
+    def _collect(self) -> list[Asked]:
         """What is waiting now; if that is nothing, wait for it unless there is tidying to do meanwhile."""
-        batch = []
+        batch: list[Asked] = []
         try:
             idle_work = (self._sweep.pending or self._shrinking) and not self._idle_blocked and not self.failure
-            batch.append(self._queue.get(block=not idle_work))
+            batch += self._queue.get(block=not idle_work)
             while len(batch) < MAX_GROUP and not isinstance(batch[-1][0], Stop):
-                batch.append(self._queue.get_nowait())
+                batch += self._queue.get_nowait()
         except queue.Empty:
             pass
         return batch
 
-    def _serve(self, batch: list[tuple[Request, asyncio.Future[Any]]]) -> None:
+    def _serve(self, batch: list[Asked]) -> None:
         if self.failure:
             self._refuse(batch)
             return
@@ -183,7 +187,7 @@ class Writer:
         if self._keep and self.revision - self._sweep.compacted > self._keep + max(self._keep // 10, 16):
             self._sweep.aim(self.revision - self._keep)
 
-    def _write(self, batch: list[tuple[Request, asyncio.Future[Any]]]) -> None:
+    def _write(self, batch: list[Asked]) -> None:
         try:
             changes, answers = self._commit(batch)
         except sqlite3.Error as error:
@@ -210,7 +214,7 @@ class Writer:
             self._sweep.aim(self.revision - max(self._keep // 10, 1))
         self._send(changes, answers)
 
-    def _commit(self, batch: Sequence[tuple[Request, asyncio.Future[Any]]]) -> tuple[list[Change], list[Answer]]:
+    def _commit(self, batch: Sequence[Asked]) -> tuple[list[Change], list[Answer]]:
         """One transaction. Raises sqlite3.Error with nothing written and this object unchanged."""
         requests = [request for request, _ in batch]
         self._db.execute("BEGIN IMMEDIATE")
@@ -327,7 +331,7 @@ class Writer:
         logger.critical("the store accepts no more writes", extra={"cause": message})
         self.failure = message
 
-    def _refuse(self, batch: Sequence[tuple[Request, asyncio.Future[Any]]]) -> None:
+    def _refuse(self, batch: Sequence[Asked]) -> None:
         self._send((), [(future, None, StoreUnavailable(self.failure)) for _, future in batch])
 
     def _send(self, changes: Sequence[Change], answers: Sequence[Answer]) -> None:
