@@ -27,6 +27,7 @@ from controlplane.apiserver.kinds.table import KINDS
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.lookups import Lookups
 from controlplane.apiserver.node_authz import NodeAuthority
+from controlplane.apiserver.overload import Overload
 from controlplane.apiserver.streams.hub import TunnelHub
 from controlplane.apiserver.streams.hub import add_routes as add_tunnel_routes
 from controlplane.apiserver.streams.logs import LogHandler
@@ -143,7 +144,8 @@ def _wire(settings: ServerSettings, api: ApiServer, leader: Leader, clock: Clock
         lambda app: add_log_routes(app, logs),
     )
     authorizer = Authorizer(StaticRules(), NodeAuthority(lookups))
-    return build_app(api, Authenticator(lookups.bootstrap_secret, clock), authorizer, extra)
+    overload = Overload(settings.max_requests_inflight)
+    return build_app(api, Authenticator(lookups.bootstrap_secret, clock), authorizer, extra, overload)
 
 
 def _listen(host: str, port: int) -> socket.socket:

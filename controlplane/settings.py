@@ -27,6 +27,9 @@ class ServerSettings:
     unreachable_toleration: int = setting(
         0, "How long a pod stays bound to a lost node when it names no toleration of its own.", unit="seconds"
     )
+    max_requests_inflight: int = setting(
+        64, "How many requests of ordinary users are worked on at a time; nodes and administrators are not held up."
+    )
     history_revisions: int = setting(10_000, "How many revisions a watch may reach back.")
     store_limit: int = setting(2_000_000_000, "The store refuses writes beyond this size.", unit="bytes")
     log_level: str = setting("info", "debug, info, warning or error.")
@@ -47,6 +50,8 @@ class ServerSettings:
         for name in ("heartbeat_interval", "heartbeat_factor", "heartbeat_rate"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"--{name.replace('_', '-')}: must be above 0")
+        if self.max_requests_inflight < 1:
+            raise SettingsError("--max-requests-inflight: must be at least 1")
         check_logging(self.log_level, self.log_format)
 
 

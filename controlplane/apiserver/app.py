@@ -22,8 +22,10 @@ from aiohttp import web
 
 from controlplane.apiserver import impersonation, metrics
 from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.connections import TOO_LATE
 from controlplane.apiserver.dispatch import Dispatcher
 from controlplane.apiserver.identity import Attributes, User
+from controlplane.apiserver.overload import REQUEST_SECONDS, Level, Overload, is_long_running
 from controlplane.apiserver.pages import Pages
 from controlplane.apiserver.request import Target, decode_path, parse_path, verb_of
 from controlplane.apiserver.unserved import nothing
@@ -35,6 +37,7 @@ from shared.api.errors import (
     RequestEntityTooLarge,
     ServiceUnavailable,
     StatusError,
+    Timeout,
     from_status,
 )
 
@@ -75,11 +78,12 @@ def build_app(
     authenticator: Authenticates,
     authorizer: Authorizes,
     extra: Sequence[Callable[[web.Application], None]] = (),
+    overload: Overload | None = None,
 ) -> web.Application:
     """The application. ``extra`` adds routes of other parts; they stand before ours and behind the same guard,
     and read who asks from ``CALL``."""
     app = web.Application(client_max_size=MAX_BODY)
-    app.middlewares.append(_guard(authenticator, authorizer, _served(api)))
+    app.middlewares.append(_guard(authenticator, authorizer, overload or Overload(), _served(api)))
     for add_routes in extra:
         add_routes(app)
     dispatcher, pages = Dispatcher(api), Pages(api)
@@ -118,8 +122,10 @@ def _closer(api: ApiServer) -> Callable[[web.Application], Awaitable[None]]:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _guard(authenticator: Authenticates, authorizer: Authorizes, served: Collection[tuple[str, str]]) -> Any:
-    """The middleware: parse, authenticate, authorize, handle, render errors, count.
+def _guard(
+    authenticator: Authenticates, authorizer: Authorizes, overload: Overload, served: Collection[tuple[str, str]]
+) -> Any:
+    """The middleware: parse, authenticate, find a seat, authorize, handle, render errors, count.
 
     ``served`` holds the pairs of resource and subresource that are counted by name: labels must stay few.
     """
@@ -129,6 +135,8 @@ def _guard(authenticator: Authenticates, authorizer: Authorizes, served: Collect
         started = time.perf_counter()
         raw, _, text = request.raw_path.partition("?")
         target, verb, counted = Target(raw), request.method.lower(), False
+        level: Level | None = None
+        limit: asyncio.Timeout | None = None
         try:
             target = parse_path(decode_path(raw))
             query = _query(text) if text else {}
@@ -140,11 +148,16 @@ def _guard(authenticator: Authenticates, authorizer: Authorizes, served: Collect
                 user = await user
             if impersonation.is_asked(request.headers):
                 user = await _impersonate(user, request, authorizer)
+            if (found := overload.level(user, verb, target.subresource)) is not None:
+                if (turn := found.enter(user.name)) is not None:
+                    await turn
+                level = found
             allowed = authorizer.authorize(user, _attributes(target, verb, query))
             if isawaitable(allowed):
                 await allowed
             CALL.set(Call(target, verb, query, user))
-            response = await handler(request)
+            async with asyncio.timeout(None if is_long_running(verb, target.subresource) else REQUEST_SECONDS) as limit:
+                response = await handler(request)
         except StatusError as error:
             response = render_error(error)
         except web.HTTPException as error:
@@ -153,9 +166,12 @@ def _guard(authenticator: Authenticates, authorizer: Authorizes, served: Collect
             response = render_error(BadRequest(f"the object provided is unrecognized: {error}"))
         except asyncio.CancelledError:
             raise
-        except Exception:
-            response = render_error(_unexpected(request))
+        except Exception as error:
+            late = isinstance(error, TimeoutError) and limit is not None and limit.expired()
+            response = render_error(Timeout(TOO_LATE) if late else _unexpected(request))
         finally:
+            if level is not None:
+                level.leave()
             if counted:
                 metrics.IN_FLIGHT.dec()
         named = (target.resource, target.subresource)

@@ -30,6 +30,8 @@ LINE_BYTES = 64 << 10
 """The longest request line: label selectors with hundreds of names are real. Other header lines have aiohttp's 8 KiB,
 and there are 128 of them at most."""
 
+TOO_LATE = "request did not complete within the allotted timeout"
+
 _NO_HTTPS = (
     b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
     b"Client sent an HTTP request to an HTTPS server.\n"
@@ -74,7 +76,7 @@ async def read_body(request: web.BaseRequest, seconds: float = BODY_SECONDS) -> 
         async with asyncio.timeout(seconds):
             return await request.read()
     except TimeoutError as error:
-        raise Timeout("request did not complete within the allotted timeout") from error
+        raise Timeout(TOO_LATE) from error
     except web.RequestPayloadError as error:
         raise BadRequest("the body of the request is not encoded as its headers say") from error
     except ConnectionError as error:
