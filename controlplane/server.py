@@ -19,6 +19,9 @@ from aiohttp import web
 from controlplane.apiserver import connections, openapi, schema
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.app import build_app
+from controlplane.apiserver.audit import policy as audit_policy
+from controlplane.apiserver.audit.auditor import Auditor
+from controlplane.apiserver.audit.log import AuditLog
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.authz import Authorizer, StaticRules
 from controlplane.apiserver.heartbeats import HeartbeatSettings, NodeHeartbeats
@@ -76,6 +79,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
             size_limit_bytes=settings.store_limit,
         )
         stack.push_async_callback(store.close)
+        auditor = _auditor(settings, stack, clock)
         names = {advertised_host, host} - {"0.0.0.0", "::"}  # noqa: S104 - those that are no address
 
         def renew() -> ClusterPki:
@@ -101,7 +105,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
             certificates: ClusterPki = await issued
         leading = await stack.enter_async_context(Supervisor())
         leader = Leader(client, certificates.ca, leading, clock, cluster_cidr=settings.cluster_cidr)
-        app = _wire(settings, api, leader, clock)
+        app = _wire(settings, api, leader, clock, auditor)
         context = pki.server_context(certificates.server_certificate, certificates.server_key, certificates.ca_pem)
         runner = connections.runner(app, SHUTDOWN_TIMEOUT)
         await runner.setup()
@@ -118,7 +122,9 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         supervisor.stop()
 
 
-def _wire(settings: ServerSettings, api: ApiServer, leader: Leader, clock: Clock) -> web.Application:
+def _wire(
+    settings: ServerSettings, api: ApiServer, leader: Leader, clock: Clock, auditor: Auditor | None
+) -> web.Application:
     pods = leader.informers.cache(PODS)
     pods.add_index(NODE, by_node)
 
@@ -145,7 +151,24 @@ def _wire(settings: ServerSettings, api: ApiServer, leader: Leader, clock: Clock
     )
     authorizer = Authorizer(StaticRules(), NodeAuthority(lookups))
     overload = Overload(settings.max_requests_inflight)
-    return build_app(api, Authenticator(lookups.bootstrap_secret, clock), authorizer, extra, overload)
+    authenticator = Authenticator(lookups.bootstrap_secret, clock)
+    return build_app(api, authenticator, authorizer, extra, overload, auditor)
+
+
+def _auditor(settings: ServerSettings, stack: AsyncExitStack, clock: Clock) -> Auditor | None:
+    """The audit log, if one is wanted. Raises ServerError."""
+    if settings.audit_policy_file is None:
+        return None
+    path = settings.audit_log_path or settings.data_dir / "audit.log"
+    try:
+        policy = audit_policy.load(settings.audit_policy_file)
+        log = AuditLog(path, settings.audit_log_maxsize, settings.audit_log_maxbackup)
+    except audit_policy.PolicyError as error:
+        raise ServerError(f"--audit-policy-file: {error}") from error
+    except OSError as error:
+        raise ServerError(f"--audit-log-path: {path} cannot be written: {error.strerror}") from error
+    stack.callback(log.close)
+    return Auditor(policy, log, clock)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -30,6 +30,12 @@ class ServerSettings:
     max_requests_inflight: int = setting(
         64, "How many requests of ordinary users are worked on at a time; nodes and administrators are not held up."
     )
+    audit_policy_file: Path | None = setting(
+        None, "What is written to the audit log: a Kubernetes audit policy (audit.k8s.io/v1). No log without it."
+    )
+    audit_log_path: Path | None = setting(None, "The audit log; audit.log in the data directory when not given.")
+    audit_log_maxsize: int = setting(100, "The audit log is rotated at this size.", unit="megabytes")
+    audit_log_maxbackup: int = setting(10, "How many rotated audit logs are kept.")
     history_revisions: int = setting(10_000, "How many revisions a watch may reach back.")
     store_limit: int = setting(2_000_000_000, "The store refuses writes beyond this size.", unit="bytes")
     log_level: str = setting("info", "debug, info, warning or error.")
@@ -50,8 +56,11 @@ class ServerSettings:
         for name in ("heartbeat_interval", "heartbeat_factor", "heartbeat_rate"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"--{name.replace('_', '-')}: must be above 0")
-        if self.max_requests_inflight < 1:
-            raise SettingsError("--max-requests-inflight: must be at least 1")
+        for name in ("max_requests_inflight", "audit_log_maxsize", "audit_log_maxbackup"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"--{name.replace('_', '-')}: must be at least 1")
+        if self.audit_log_path is not None and self.audit_policy_file is None:
+            raise SettingsError("--audit-log-path: needs --audit-policy-file, which says what is written there")
         check_logging(self.log_level, self.log_format)
 
 

@@ -48,6 +48,16 @@ def test_a_port_in_use(tmp_path):
         )
 
 
+def test_an_audit_policy_that_cannot_be_used(tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Everything}]\n")
+    arguments = ("--data-dir", str(tmp_path / "data"), "--listen", f"127.0.0.1:{free_port()}")
+    done = serve(*arguments, "--audit-policy-file", str(policy))
+    refused(done, 1, "--audit-policy-file", str(policy), "rules[0].level", "Everything")
+    done = serve(*arguments, "--audit-log-path", str(tmp_path / "audit.log"))
+    refused(done, 2, "--audit-log-path", "--audit-policy-file")
+
+
 def test_stopping_a_server_is_no_trouble(tmp_path):
     cluster = Cluster(tmp_path)
     cluster.start()

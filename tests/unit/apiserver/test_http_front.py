@@ -14,9 +14,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from controlplane.apiserver.api import ApiServer
-from controlplane.apiserver.app import CALL, MAX_BODY, build_app
+from controlplane.apiserver.app import build_app
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.authz import Authorizer, StaticRules
+from controlplane.apiserver.guard import CALL, MAX_BODY
 from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.negotiation import PLAIN, Format, accept, accepts_discovery

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.apiserver.api import ApiServer
-from controlplane.apiserver.app import CALL, build_app
+from controlplane.apiserver.app import build_app
+from controlplane.apiserver.guard import CALL
 from controlplane.apiserver.identity import ANONYMOUS, Attributes, User
 from controlplane.apiserver.overload import Level, Overload
 from shared.api.errors import TooManyRequests
@@ -181,7 +182,7 @@ async def test_nodes_and_administrators_are_answered_while_others_flood(api: Api
 
 
 async def test_an_answer_has_its_time_but_a_stream_has_not(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controlplane.apiserver.app.REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr("controlplane.apiserver.guard.REQUEST_SECONDS", 0.05)
 
     async def slow(request: web.Request) -> web.Response:
         if request.path == "/slow":

@@ -1,0 +1,151 @@
+"""Turns requests into audit events (audit.k8s.io/v1 Event), at the stages that the policy wants.
+
+Keeps nothing but the record of a request under way. Bodies are decoded only for rules that log them; what is not
+JSON, or too large to have been taken, is left out. One event loop.
+"""
+
+from __future__ import annotations
+
+import gzip
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+
+from controlplane.apiserver import bodies
+from controlplane.apiserver.audit.log import AuditLog
+from controlplane.apiserver.audit.policy import Level, Policy, Stage, Verdict
+from controlplane.apiserver.connections import read_body
+from controlplane.apiserver.identity import Attributes, User
+from controlplane.apiserver.negotiation import bare, body_type
+from shared import codec
+from shared.api.errors import StatusError
+from shared.api.meta import JSON
+from shared.work.clock import Clock, SystemClock
+
+AUDIT_ID = "Audit-Id"
+_ID_BYTES = 64
+
+
+@dataclass(slots=True)
+class Record:
+    """A request under way."""
+
+    verdict: Verdict
+    event: JSON
+    request: web.Request
+    body: bytes = b""
+    allowed: bool | None = None
+
+    def impersonates(self, user: User) -> None:
+        self.event["impersonatedUser"] = _user(user)
+
+
+class Auditor:
+    """Writes the events of requests to a log, as a policy says."""
+
+    def __init__(self, policy: Policy, log: AuditLog, clock: Clock = SystemClock()) -> None:
+        self._policy, self._log, self._clock = policy, log, clock
+
+    async def received(self, request: web.Request, attributes: Attributes, user: User | None) -> Record | None:
+        """A request has come (from nobody, if ``user`` is None); None when nothing of it is logged. Raises what
+        reading its body raises."""
+        verdict = self._policy.verdict(user, attributes)
+        if verdict.level is Level.NONE:
+            return None
+        record = Record(verdict, self._event(request, attributes, user, verdict), request)
+        if verdict.level >= Level.REQUEST and attributes.verb in ("create", "update", "patch", "delete"):
+            record.body = await read_body(request)
+        self._write(record, Stage.RECEIVED)
+        return record
+
+    def started(self, record: Record, code: int) -> None:
+        """The head of a stream's answer goes out."""
+        self._write(record, Stage.STARTED, {"responseStatus": {"metadata": {}, "code": code}})
+
+    def complete(self, record: Record, response: web.StreamResponse, *, panic: bool = False) -> None:
+        """The answer is known (and of a stream has ended)."""
+        more: JSON = {"responseStatus": {"metadata": {}, "code": response.status}}
+        event = record.event
+        unnamed = event["verb"] == "create" and "objectRef" in event and "name" not in event["objectRef"]
+        wanted = response.status >= 400 or record.verdict.level is Level.REQUEST_RESPONSE or unnamed
+        answer = _answer(response) if wanted else None
+        if unnamed and answer is not None and response.status < 400:
+            more["objectRef"] = event["objectRef"] | {"name": (answer.get("metadata") or {}).get("name", "")}
+        if answer is not None and answer.get("kind") == "Status":
+            more["responseStatus"] = {key: answer[key] for key in ("metadata", "status", "message", "reason", "details",
+                                                                    "code") if key in answer}  # fmt: skip
+        if record.verdict.level >= Level.REQUEST and (asked := _asked(record)) is not None:
+            more["requestObject"] = self._shown(record, asked)
+        if record.verdict.level is Level.REQUEST_RESPONSE and answer is not None:
+            more["responseObject"] = self._shown(record, answer)
+        if record.allowed is not None:
+            more["annotations"] = {"authorization.k8s.io/decision": "allow" if record.allowed else "forbid"}
+        self._write(record, Stage.PANIC if panic else Stage.COMPLETE, more)
+
+    def _write(self, record: Record, stage: Stage, more: JSON | None = None) -> None:
+        if stage not in record.verdict.omit_stages:
+            event = record.event | {"stage": str(stage), "stageTimestamp": _micro(self._clock.now())}
+            self._log.write(event | (more or {}))
+
+    def _event(self, request: web.Request, attributes: Attributes, user: User | None, verdict: Verdict) -> JSON:
+        event: JSON = {
+            "kind": "Event",
+            "apiVersion": "audit.k8s.io/v1",
+            "level": str(verdict.level),
+            "auditID": request.headers.get(AUDIT_ID, "")[:_ID_BYTES] or str(uuid.uuid4()),
+            "requestURI": request.raw_path,
+            "verb": attributes.verb,
+            "user": _user(user),
+            "sourceIPs": [request.remote or ""],
+            "userAgent": request.headers.get("User-Agent", ""),
+            "requestReceivedTimestamp": _micro(self._clock.now()),
+        }
+        if attributes.is_resource:
+            named = {
+                "resource": attributes.resource, "namespace": attributes.namespace, "name": attributes.name,
+                "apiGroup": attributes.group, "apiVersion": attributes.version, "subresource": attributes.subresource,
+            }  # fmt: skip
+            event["objectRef"] = {key: value for key, value in named.items() if value}
+        return event
+
+    def _shown(self, record: Record, tree: JSON) -> JSON:
+        if record.verdict.omit_managed_fields and isinstance(metadata := tree.get("metadata"), dict):
+            return tree | {"metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
+        return tree
+
+
+def _user(user: User | None) -> JSON:
+    if user is None:
+        return {}
+    return {"username": user.name} | ({"uid": user.uid} if user.uid else {}) | {"groups": list(user.groups)}
+
+
+def _asked(record: Record) -> Any:
+    """The request's body as an object; None where it is none that can be shown."""
+    if not record.body:
+        return None
+    content_type = record.request.headers.get("Content-Type", "")
+    try:
+        if bare(content_type).endswith("-patch+json"):
+            return codec.decode(record.body)
+        tree = bodies.decode(record.body, body_type(content_type), "Ignore", [])
+    except (StatusError, codec.CodecError, codec.TooDeep):
+        return None
+    return tree
+
+
+def _answer(response: web.StreamResponse) -> JSON | None:
+    if not isinstance(response, web.Response) or not isinstance(body := response.body, bytes):
+        return None
+    try:
+        tree = codec.decode(gzip.decompress(body) if response.headers.get("Content-Encoding") == "gzip" else body)
+    except codec.CodecError:
+        return None
+    return tree if isinstance(tree, dict) else None
+
+
+def _micro(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,162 @@
+"""The audit log of a real application: what stands there of whom, and what never does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.app import build_app
+from controlplane.apiserver.audit.auditor import Auditor
+from controlplane.apiserver.audit.log import AuditLog
+from controlplane.apiserver.audit.policy import parse
+from controlplane.apiserver.identity import Attributes, User
+from controlplane.apiserver.local_client import LocalClient
+from shared.api.errors import Forbidden, Unauthorized
+from shared.work.clock import FakeClock
+
+SECRETS = "/api/v1/namespaces/g/secrets"
+HIDDEN = "aHVudGVyMg=="
+
+
+class ByHeader:
+    """Who asks is in a header; who is called nobody is not let in, jane may do nothing but impersonate."""
+
+    def authenticate(self, request: web.BaseRequest) -> User:
+        if (name := request.headers.get("X-Name", "admin")) == "nobody":
+            raise Unauthorized("Unauthorized")
+        return User(name, ("system:authenticated",))
+
+    def authorize(self, user: User, attributes: Attributes) -> None:
+        if user.name == "jane" and attributes.verb != "impersonate":
+            raise Forbidden("no")
+
+
+@pytest.fixture
+def serve(api: ApiServer, client: LocalClient, clock: FakeClock, tmp_path: Path) -> Callable[..., Any]:
+    """An application with such rules, and the events that it has written so far."""
+
+    @asynccontextmanager
+    async def serving(*rules: dict[str, Any], **more: Any) -> AsyncIterator[tuple[Any, Callable[[], list[Any]]]]:
+        policy = parse({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": list(rules), **more}, "p")
+        log = AuditLog(tmp_path / "audit.log", 1, 2)
+        who = ByHeader()
+        app = build_app(api, who, who, auditor=Auditor(policy, log, clock))
+        async with TestClient(TestServer(app)) as http:
+            yield http, lambda: [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+        log.close()
+
+    return serving
+
+
+def secret(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": {"password": HIDDEN}}
+
+
+async def test_metadata_tells_who_did_what_and_no_value(serve: Any, tmp_path: Path) -> None:
+    async with serve({"level": "Metadata"}) as (http, events):
+        headers = {"User-Agent": "a-test", "Audit-ID": "mine"}
+        async with http.post(SECRETS, json=secret("s"), headers=headers) as response:
+            assert response.headers["Audit-Id"] == "mine"
+        async with http.get(f"{SECRETS}/s") as response:
+            assert response.status == 200
+        received, complete, *_ = events()
+    assert HIDDEN not in (tmp_path / "audit.log").read_text()
+    assert (tmp_path / "audit.log").stat().st_mode & 0o777 == 0o600
+    assert received == {
+        "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": "mine",
+        "stage": "RequestReceived", "requestURI": SECRETS, "verb": "create",
+        "user": {"username": "admin", "groups": ["system:authenticated"]}, "sourceIPs": ["127.0.0.1"],
+        "userAgent": "a-test", "requestReceivedTimestamp": "2026-05-04T12:00:00.000000Z",
+        "stageTimestamp": "2026-05-04T12:00:00.000000Z",
+        "objectRef": {"resource": "secrets", "namespace": "g", "apiVersion": "v1"},
+    }  # fmt: skip
+    assert complete["stage"] == "ResponseComplete"
+    assert complete["objectRef"]["name"] == "s"
+    assert complete["responseStatus"] == {"metadata": {}, "code": 201}
+    assert complete["annotations"] == {"authorization.k8s.io/decision": "allow"}
+
+
+@pytest.mark.parametrize(
+    ("level", "asked", "answered"),
+    [("Metadata", False, False), ("Request", True, False), ("RequestResponse", True, True)],
+)
+async def test_bodies_by_level(serve: Any, level: str, asked: bool, answered: bool) -> None:
+    async with serve({"level": level, "omitStages": ["RequestReceived"]}) as (http, events):
+        await http.post(SECRETS, json=secret("s"))
+        patch = {"metadata": {"labels": {"a": "b"}}}
+        await http.patch(f"{SECRETS}/s", json=patch, headers={"Content-Type": "application/merge-patch+json"})
+        created, patched = events()
+    assert ("requestObject" in created, "responseObject" in created) == (asked, answered)
+    if asked:
+        assert created["requestObject"]["metadata"]["name"] == "s"
+        assert patched["requestObject"] == patch
+    if answered:
+        assert created["responseObject"]["metadata"]["uid"]
+        assert patched["responseObject"]["metadata"]["labels"] == {"a": "b"}
+
+
+async def test_refusals_are_logged_with_their_reason(serve: Any) -> None:
+    async with serve({"level": "Metadata"}, omitStages=["RequestReceived"]) as (http, events):
+        await http.get(f"{SECRETS}/none")
+        await http.get(SECRETS, headers={"X-Name": "jane"})
+        await http.get(SECRETS, headers={"X-Name": "nobody"})
+        await http.post(SECRETS, data=b"{", headers={"Content-Type": "application/json"})
+        missing, forbidden, unknown, broken = events()
+    assert missing["responseStatus"]["message"] == 'secrets "none" not found'
+    assert (forbidden["responseStatus"]["code"], forbidden["annotations"]) == (
+        403, {"authorization.k8s.io/decision": "forbid"},
+    )  # fmt: skip
+    assert (unknown["responseStatus"]["code"], unknown["user"], "annotations" in unknown) == (401, {}, False)
+    assert broken["responseStatus"]["reason"] == "BadRequest"
+
+
+async def test_who_impersonates_stands_beside_who_is_impersonated(serve: Any) -> None:
+    async with serve({"level": "Metadata", "users": ["jane"]}, omitStages=["RequestReceived"]) as (http, events):
+        headers = {"X-Name": "jane", "Impersonate-User": "joe", "Impersonate-Group": "developers"}
+        async with http.get(SECRETS, headers=headers) as response:
+            assert response.status == 200
+        (event,) = events()
+    assert event["user"]["username"] == "jane"
+    assert event["impersonatedUser"] == {"username": "joe", "groups": ["developers", "system:authenticated"]}
+
+
+async def test_a_watch_is_logged_when_it_begins_and_when_it_ends(serve: Any) -> None:
+    async with serve({"level": "RequestResponse"}) as (http, events):
+        async with http.get(f"{SECRETS}?watch=1&timeoutSeconds=1") as response:
+            assert response.headers["Audit-Id"]
+            assert [event["stage"] for event in events()] == ["RequestReceived", "ResponseStarted"]
+            await response.read()
+        assert [event["stage"] for event in events()] == ["RequestReceived", "ResponseStarted", "ResponseComplete"]
+
+
+async def test_what_no_rule_wants_leaves_no_trace(serve: Any) -> None:
+    async with serve({"level": "None", "resources": [{"group": "", "resources": ["secrets"]}]}) as (http, events):
+        async with http.get(SECRETS) as response:
+            assert "Audit-Id" not in response.headers
+        assert events() == []
+
+
+def test_a_log_is_rotated_by_size(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "audit.log", 1, 2)
+    for number in range(40):
+        log.write({"number": number, "filler": "x" * 100_000})
+    log.close()
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["audit.log", "audit.log.1", "audit.log.2"]
+    assert all(path.stat().st_size <= 1 << 20 for path in tmp_path.iterdir())
+    assert json.loads((tmp_path / "audit.log").read_text().splitlines()[-1])["number"] == 39
+
+
+def test_a_full_disk_stops_the_log_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    log = AuditLog(Path("/dev/full"), 1, 2)
+    for _ in range(3):
+        log.write({"a": "b"})
+    assert [record.getMessage() for record in caplog.records] == ["the audit log cannot be written"]
