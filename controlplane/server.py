@@ -17,6 +17,9 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 
 from controlplane.apiserver import connections, openapi, schema
+from controlplane.apiserver.accounts.keys import SigningKeys
+from controlplane.apiserver.accounts.requests import TokenRequests
+from controlplane.apiserver.accounts.tokens import AccountTokens
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.app import build_app
 from controlplane.apiserver.audit import policy as audit_policy
@@ -80,11 +83,14 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         )
         stack.push_async_callback(store.close)
         auditor = _auditor(settings, stack, clock)
+        keys: SigningKeys | None = None
         names = {advertised_host, host} - {"0.0.0.0", "::"}  # noqa: S104 - those that are no address
 
         def renew() -> ClusterPki:
             found = ensure_cluster_pki(settings.data_dir, names, clock)
             ensure_admin_kubeconfig(settings.data_dir / ADMIN_KUBECONFIG, found, f"https://{advertise}", clock)
+            if keys is not None:
+                keys.refresh()
             return found
 
         api = ApiServer(
@@ -103,9 +109,10 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
             await api.ready()
             await system_namespaces.ensure(client)
             certificates: ClusterPki = await issued
+            keys = await asyncio.to_thread(SigningKeys, settings.data_dir, clock)
         leading = await stack.enter_async_context(Supervisor())
         leader = Leader(client, certificates.ca, leading, clock, cluster_cidr=settings.cluster_cidr)
-        app = _wire(settings, api, leader, clock, auditor)
+        app = _wire(settings, api, leader, keys, f"https://{advertise}", clock, auditor)
         context = pki.server_context(certificates.server_certificate, certificates.server_key, certificates.ca_pem)
         runner = connections.runner(app, SHUTDOWN_TIMEOUT)
         await runner.setup()
@@ -123,7 +130,13 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
 
 
 def _wire(
-    settings: ServerSettings, api: ApiServer, leader: Leader, clock: Clock, auditor: Auditor | None
+    settings: ServerSettings,
+    api: ApiServer,
+    leader: Leader,
+    keys: SigningKeys,
+    server: str,
+    clock: Clock,
+    auditor: Auditor | None,
 ) -> web.Application:
     pods = leader.informers.cache(PODS)
     pods.add_index(NODE, by_node)
@@ -144,14 +157,16 @@ def _wire(
     )
     hub = TunnelHub()
     logs = LogHandler(lookups, hub)
+    accounts = AccountTokens(keys, lookups, settings.service_account_issuer, clock)
     extra: Sequence[Callable[[web.Application], None]] = (
         lambda app: add_heartbeat_routes(app, heartbeats),
         lambda app: add_tunnel_routes(app, hub),
         lambda app: add_log_routes(app, logs),
+        TokenRequests(accounts, keys, lookups, server, clock).add_routes,
     )
     authorizer = Authorizer(StaticRules(), NodeAuthority(lookups))
     overload = Overload(settings.max_requests_inflight)
-    authenticator = Authenticator(lookups.bootstrap_secret, clock)
+    authenticator = Authenticator(lookups.bootstrap_secret, clock, accounts)
     return build_app(api, authenticator, authorizer, extra, overload, auditor)
 
 

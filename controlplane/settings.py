@@ -30,6 +30,10 @@ class ServerSettings:
     max_requests_inflight: int = setting(
         64, "How many requests of ordinary users are worked on at a time; nodes and administrators are not held up."
     )
+    service_account_issuer: str = setting(
+        "https://kubernetes.default.svc.cluster.local",
+        "Who issues the tokens of service accounts, and the audience of those that name none.", metavar="URL",
+    )  # fmt: skip
     audit_policy_file: Path | None = setting(
         None, "What is written to the audit log: a Kubernetes audit policy (audit.k8s.io/v1). No log without it."
     )
@@ -59,6 +63,8 @@ class ServerSettings:
         for name in ("max_requests_inflight", "audit_log_maxsize", "audit_log_maxbackup"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"--{name.replace('_', '-')}: must be at least 1")
+        if not self.service_account_issuer.startswith("https://"):
+            raise SettingsError(f"--service-account-issuer: {self.service_account_issuer!r} is no https:// URL")
         if self.audit_log_path is not None and self.audit_policy_file is None:
             raise SettingsError("--audit-log-path: needs --audit-policy-file, which says what is written there")
         check_logging(self.log_level, self.log_format)

@@ -1,6 +1,7 @@
 """Authentication: the user of a request, from its client certificate or its bearer token.
 
-Order as in Kubernetes: the TLS client certificate (CN is the user, each O a group), then a bootstrap token. The
+Order as in Kubernetes: the TLS client certificate (CN is the user, each O a group), then a bearer token: a service
+account's (a JSON Web Token) or a bootstrap token. The
 TLS layer has verified the certificate against the cluster's CA; here only its end is looked at again, since a
 connection may outlive it. Nobody is anonymous except on PUBLIC_PATHS. No I/O; runs on the event loop.
 """
@@ -13,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from controlplane.apiserver.accounts.tokens import AccountTokens
 from controlplane.apiserver.identity import ANONYMOUS, User
 from controlplane.apiserver.tokens import BootstrapTokens, LookupSecret
 from shared.api.errors import Unauthorized
@@ -25,11 +27,17 @@ AUTHENTICATED = "system:authenticated"
 
 
 class Authenticator:
-    """Who asks. ``lookup_bootstrap_secret`` finds a Secret of kube-system by name in the watch cache."""
+    """Who asks. ``lookup_bootstrap_secret`` finds a Secret of kube-system by name in the watch cache; without
+    ``accounts`` no service account is let in."""
 
-    def __init__(self, lookup_bootstrap_secret: LookupSecret, clock: Clock = SystemClock()) -> None:
+    def __init__(
+        self,
+        lookup_bootstrap_secret: LookupSecret,
+        clock: Clock = SystemClock(),
+        accounts: AccountTokens | None = None,
+    ) -> None:
         self._tokens = BootstrapTokens(lookup_bootstrap_secret, clock)
-        self._clock = clock
+        self._clock, self._accounts = clock, accounts
 
     def authenticate(self, request: web.BaseRequest) -> User:
         """The user of ``request``; ANONYMOUS without credentials on a public path. Raises Unauthorized."""
@@ -49,12 +57,17 @@ class Authenticator:
             return user
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() == "bearer" and token.strip():
-            found = self._tokens.authenticate(token.strip())
+            found = self._bearer(token.strip())
             if found is not None:
-                return User(found.name, (*found.groups, AUTHENTICATED))
+                return User(found.name, (*found.groups, AUTHENTICATED), found.uid)
         elif not authorization and (path.rstrip("/") or path) in PUBLIC_PATHS:
             return ANONYMOUS
         raise Unauthorized("Unauthorized")
+
+    def _bearer(self, token: str) -> User | None:
+        if self._accounts is not None and token.count(".") == 2:
+            return self._accounts.authenticate(token)
+        return self._tokens.authenticate(token)
 
 
 @lru_cache(maxsize=4096)

@@ -38,6 +38,10 @@ class Authorizer:
             raise forbidden(user, attributes)
 
 
+_ISSUER = ("/.well-known/openid-configuration", "/openid/v1/jwks")
+"""What Kubernetes' role system:service-account-issuer-discovery is for."""
+
+
 class StaticRules:
     """What holds in every cluster, without objects: administrators, discovery, health, joining agents."""
 
@@ -47,7 +51,9 @@ class StaticRules:
             return True
         if not attributes.is_resource:
             return attributes.verb in ("get", "head") and (
-                _public(attributes.path) or ("system:authenticated" in groups and _discovery(attributes.path))
+                _public(attributes.path)
+                or ("system:authenticated" in groups and _discovery(attributes.path))
+                or ("system:serviceaccounts" in groups and attributes.path in _ISSUER)
             )
         return (
             "system:bootstrappers" in groups

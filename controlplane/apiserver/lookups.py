@@ -11,8 +11,8 @@ from typing import Any, cast
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.resource_cache import ResourceCache
 from shared import join
-from shared.api.core import Node, Secret
-from shared.api.kinds import LEASES, NODE_LEASE_NAMESPACE, NODES, PODS, SECRETS, Resource
+from shared.api.core import Node, Secret, ServiceAccount
+from shared.api.kinds import LEASES, NODE_LEASE_NAMESPACE, NODES, PODS, SECRETS, SERVICE_ACCOUNTS, Resource
 from shared.api.pod import Pod
 
 
@@ -25,6 +25,7 @@ class Lookups:
         self._leases = _cache(api, LEASES)
         self._pods = _cache(api, PODS)
         self._secrets = _cache(api, SECRETS)
+        self._accounts = _cache(api, SERVICE_ACCOUNTS)
         self._pods_of_node = pods_of_node
 
     def node(self, name: str) -> Node | None:
@@ -45,10 +46,17 @@ class Lookups:
     def pods_of_node(self, node: str) -> Iterable[Pod]:
         return self._pods_of_node(node)
 
+    def secret(self, namespace: str, name: str) -> Secret | None:
+        entry = self._secrets.get(namespace, name)
+        return None if entry is None else cast(Secret, entry.object)
+
     def bootstrap_secret(self, name: str) -> Secret | None:
         """A Secret of kube-system, where bootstrap tokens are."""
-        entry = self._secrets.get(join.NAMESPACE, name)
-        return None if entry is None else cast(Secret, entry.object)
+        return self.secret(join.NAMESPACE, name)
+
+    def service_account(self, namespace: str, name: str) -> ServiceAccount | None:
+        entry = self._accounts.get(namespace, name)
+        return None if entry is None else cast(ServiceAccount, entry.object)
 
 
 def _cache(api: ApiServer, resource: Resource[Any]) -> ResourceCache:

@@ -24,6 +24,7 @@ _EXTRA: Sequence[tuple[str, str, str]] = (
     ("autoscaling", "v1", "Scale"),
     ("", "v1", "Binding"),
     ("policy", "v1", "Eviction"),
+    ("authentication.k8s.io", "v1", "TokenRequest"),
 )
 """Kinds that are spoken by subresources only."""
 

@@ -5,7 +5,7 @@ Pure.
 
 from __future__ import annotations
 
-from controlplane.apiserver.kinds.base import Column, Kind
+from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.cells import age_column, name_column
 from shared.api import kinds
 
@@ -18,4 +18,5 @@ SERVICE_ACCOUNT = Kind(
         Column("Secrets", "string", "Number of secrets.", lambda obj, now: len(obj.get("secrets") or ())),
         age_column(),
     ),
+    subresources=(Subresource("token", ("create",), kind="TokenRequest", group="authentication.k8s.io", version="v1"),),
 )
