@@ -34,6 +34,9 @@ from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.lookups import Lookups
 from controlplane.apiserver.node_authz import NodeAuthority
 from controlplane.apiserver.overload import Overload
+from controlplane.apiserver.rbac.authority import RbacAuthority
+from controlplane.apiserver.rbac.escalation import Escalation
+from controlplane.apiserver.rbac.reviews import Reviews
 from controlplane.apiserver.streams.hub import TunnelHub
 from controlplane.apiserver.streams.hub import add_routes as add_tunnel_routes
 from controlplane.apiserver.streams.logs import LogHandler
@@ -158,13 +161,16 @@ def _wire(
     hub = TunnelHub()
     logs = LogHandler(lookups, hub)
     accounts = AccountTokens(keys, lookups, settings.service_account_issuer, clock)
+    rbac = RbacAuthority(api)
+    authorizer = Authorizer(StaticRules(), NodeAuthority(lookups), rbac)
+    api.restrictions.append(Escalation(rbac, authorizer).check)
     extra: Sequence[Callable[[web.Application], None]] = (
         lambda app: add_heartbeat_routes(app, heartbeats),
         lambda app: add_tunnel_routes(app, hub),
         lambda app: add_log_routes(app, logs),
+        Reviews(authorizer, rbac).add_routes,
         TokenRequests(accounts, keys, lookups, server, clock).add_routes,
     )
-    authorizer = Authorizer(StaticRules(), NodeAuthority(lookups))
     overload = Overload(settings.max_requests_inflight)
     authenticator = Authenticator(lookups.bootstrap_secret, clock, accounts)
     return build_app(api, authenticator, authorizer, extra, overload, auditor)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from controlplane.apiserver.cache import WatchCache
 from controlplane.apiserver.encoding import storage_key
 from controlplane.apiserver.expiry import EventLeases
 from controlplane.apiserver.health import Health
+from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.resource_cache import Entry, ResourceCache
 from controlplane.store.base import (
@@ -36,6 +37,10 @@ SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 FRESH_WAIT = 3.0
 """Seconds that a read waits for a resourceVersion that is not here yet (the watch cache's blockTimeout)."""
+
+
+Restriction = Callable[[User, str, str, JSON, JSON | None], None]
+"""``(user, group, plural, new, old)``; ``old`` is None for a creation. Raises Forbidden, NotFound."""
 
 
 class ApiServer:
@@ -62,6 +67,8 @@ class ApiServer:
         self.rng = rng or random.Random()  # noqa: S311 - names and uids are no secrets
         self.toleration_seconds = toleration_seconds
         self.cache = WatchCache(store, self.kinds, history=history)
+        self.restrictions: list[Restriction] = []
+        """Asked before every write of an object whether its writer may write just that."""
         self._now = datetime.min.replace(tzinfo=UTC), ""
         self._event_leases = EventLeases(store, self.clock, event_ttl)
         self.health = Health()

@@ -1,7 +1,7 @@
 """Authorization: whether a user may do what is asked. Deny by default.
 
 ``Authorizer`` asks its authorities in order; the first that allows decides, and no authority can forbid what
-another allows, as with Kubernetes' --authorization-mode list. RBAC will be one more authority. What is refused is
+another allows, as with Kubernetes' --authorization-mode list: static rules, nodes, RBAC. What is refused is
 refused in Kubernetes' words (k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go). Pure but for
 reading the watch cache; no I/O, on the event loop.
 """
@@ -92,4 +92,4 @@ def _public(path: str) -> bool:
 def _discovery(path: str) -> bool:
     """The paths of the cluster role system:discovery."""
     first = path.split("/", 2)[1] if path.startswith("/") else ""
-    return first in ("api", "apis", "openapi", "healthz", "livez", "readyz", "version") and "//" not in path
+    return first in ("api", "apis", "openapi", "version") and "//" not in path

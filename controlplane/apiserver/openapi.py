@@ -138,15 +138,16 @@ def _paths(kind: Kind, names: Mapping[tuple[str, str, str], str]) -> Iterator[tu
     everywhere = f"/{_root(kind)}/{resource.plural}"
     one = f"/{_root(kind)}/namespaces/{{namespace}}/{resource.plural}" if resource.namespaced else everywhere
     yield one, {**_collection(kind, schema, gvk), "parameters": _place(kind, False)}
-    if resource.namespaced:
+    if resource.namespaced and "list" in kind.verbs:
         yield everywhere, {"get": _list(schema, gvk), "parameters": []}
-    yield f"{one}/{{name}}", {**_object(kind.verbs, schema, gvk), "parameters": _place(kind, True)}
+    if operations := _object(kind.verbs, schema, gvk):
+        yield f"{one}/{{name}}", {**operations, "parameters": _place(kind, True)}
     for sub in kind.subresources:
         yield f"{one}/{{name}}/{sub.name}", {**_sub(kind, sub, names), "parameters": _place(kind, True)}
 
 
 def _collection(kind: Kind, schema: str, gvk: JSON) -> JSON:
-    operations: JSON = {"get": _list(schema, gvk)}
+    operations: JSON = {"get": _list(schema, gvk)} if "list" in kind.verbs else {}
     if "create" in kind.verbs:
         operations["post"] = _write("post", schema, gvk, 201)
     if "deletecollection" in kind.verbs:

@@ -120,7 +120,7 @@ def prepare_create(api: ApiServer, request: Request, tree: Any) -> JSON:
         kind.default(obj)
     if kind.resource.namespaced:
         check_namespace(api, kind, request.namespace, name)
-    _restrict(request, "create", obj, None)
+    _restrict(api, request, "create", obj, None)
     admission.admit_create(admission.Context(request.user, api.toleration_seconds), kind, obj)
     wrong = [*validate_metadata(kind, obj, None), *kind.validate(obj, None)]
     if wrong:
@@ -157,7 +157,7 @@ def prepare_update(api: ApiServer, request: Request, old: JSON, tree: Any, *, na
     _count_generation(request, obj, old)  # what admission has put back is no change
     if same(obj, old):
         return old
-    _restrict(request, "update", obj, old)
+    _restrict(api, request, "update", obj, old)
     validate = kind.validate_status if request.subresource in ("status", "approval") else kind.validate
     wrong = [*validate_metadata(kind, obj, old), *validate(obj, old)]
     if wrong:
@@ -167,9 +167,11 @@ def prepare_update(api: ApiServer, request: Request, old: JSON, tree: Any, *, na
     return obj
 
 
-def _restrict(request: Request, verb: str, obj: JSON, old: JSON | None) -> None:
-    """What an agent may write to a Node (the NodeRestriction admission plugin)."""
+def _restrict(api: ApiServer, request: Request, verb: str, obj: JSON, old: JSON | None) -> None:
+    """What an agent may write to a Node (the NodeRestriction admission plugin), and what other parts have a say in."""
     resource = request.kind.resource
+    for restriction in api.restrictions:
+        restriction(request.user, resource.group, resource.plural, obj, old)
     if (resource.group, resource.plural) == ("", "nodes"):
         attributes = Attributes(
             verb, "", "", resource.version, "nodes", request.subresource, name=obj["metadata"].get("name") or ""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from controlplane.controllers.base import Context, Controller
+from controlplane.controllers.cluster_role_aggregation import ClusterRoleAggregation
 from controlplane.controllers.csr import CsrController
 from controlplane.controllers.deployment import DeploymentController
 from controlplane.controllers.endpoint_slices import EndpointSliceController
@@ -42,6 +43,7 @@ def controllers(
         ("endpoint-controller", EndpointsController),
         ("endpoint-slice-controller", EndpointSliceController),
         ("token-cleaner", TokenCleaner),
+        ("clusterrole-aggregation-controller", ClusterRoleAggregation),
         ("csr-controller", lambda context: CsrController(context, ca)),
     ]
     return [make(replace(context, events=recorder.named(name))) for name, make in rows]

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from shared.api import apps, core, pod
+from shared.api import apps, core, pod, rbac
 from shared.api.meta import Object
 
 T = TypeVar("T", bound=Object)
@@ -69,9 +69,18 @@ CERTIFICATE_SIGNING_REQUESTS = Resource(
     apps.CertificateSigningRequest,
 )  # fmt: skip
 
+RBAC = "rbac.authorization.k8s.io"
+ROLES = Resource(RBAC, "v1", "roles", "Role", True, rbac.Role)
+CLUSTER_ROLES = Resource(RBAC, "v1", "clusterroles", "ClusterRole", False, rbac.ClusterRole)
+ROLE_BINDINGS = Resource(RBAC, "v1", "rolebindings", "RoleBinding", True, rbac.RoleBinding)
+CLUSTER_ROLE_BINDINGS = Resource(
+    RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", False, rbac.ClusterRoleBinding
+)
+
 ALL: tuple[Resource[Object], ...] = (
     NAMESPACES, NODES, PODS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES, ENDPOINTS, EVENTS, REPLICA_SETS,
-    DEPLOYMENTS, ENDPOINT_SLICES, LEASES, CERTIFICATE_SIGNING_REQUESTS,
+    DEPLOYMENTS, ENDPOINT_SLICES, LEASES, CERTIFICATE_SIGNING_REQUESTS, ROLES, CLUSTER_ROLES, ROLE_BINDINGS,
+    CLUSTER_ROLE_BINDINGS,
 )  # type: ignore[assignment]  # fmt: skip
 
 _DECODERS = tuple(msgspec.json.Decoder(resource.type) for resource in ALL)

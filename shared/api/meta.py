@@ -13,7 +13,8 @@ import msgspec
 
 _ACRONYMS = {
     "ip": "IP", "ips": "IPs", "cidr": "CIDR", "cidrs": "CIDRs", "id": "ID", "uuid": "UUID", "pid": "PID",
-    "ipc": "IPC", "fqdn": "FQDN", "tls": "TLS", "os": "OS", "url": "URL", "ca": "CA", "uid": "UID", "api": "API",
+    "ipc": "IPC", "fqdn": "FQDN", "tls": "TLS", "os": "OS", "url": "URL", "urls": "URLs", "ca": "CA", "uid": "UID",
+    "api": "API",
 }  # fmt: skip
 
 

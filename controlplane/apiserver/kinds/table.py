@@ -17,7 +17,9 @@ from controlplane.apiserver.kinds.lease import LEASE
 from controlplane.apiserver.kinds.namespace import NAMESPACE
 from controlplane.apiserver.kinds.node import NODE
 from controlplane.apiserver.kinds.pod import POD
+from controlplane.apiserver.kinds.rbac import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING
 from controlplane.apiserver.kinds.replicaset import REPLICA_SET
+from controlplane.apiserver.kinds.reviews import REVIEWS
 from controlplane.apiserver.kinds.service import SERVICE
 from controlplane.apiserver.kinds.serviceaccount import SERVICE_ACCOUNT
 
@@ -36,6 +38,11 @@ KINDS: tuple[Kind, ...] = (
     CERTIFICATE_SIGNING_REQUEST,
     LEASE,
     ENDPOINT_SLICE,
+    CLUSTER_ROLE_BINDING,
+    CLUSTER_ROLE,
+    ROLE_BINDING,
+    ROLE,
+    *REVIEWS,
 )
 
 BY_RESOURCE: Mapping[tuple[str, str, str], Kind] = {

@@ -155,7 +155,7 @@ def list_path(kind: Kind) -> str:
     return f"/apis/{resource.group}/{version}/{resource.plural}" if resource.group else f"/api/v1/{resource.plural}"
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
+@pytest.mark.parametrize("kind", [k for k in KINDS if "list" in k.verbs], ids=lambda kind: kind.resource.kind)
 def test_columns(kind: Kind) -> None:
     path = list_path(kind)
     want = [(c["name"], c["type"], c["format"], c["priority"]) for c in golden("table-columns.json")[path]]

@@ -1,0 +1,143 @@
+"""Who may do what, asked over the API: the reviews of authorization.k8s.io, and who one is (authentication.k8s.io).
+
+Nothing is stored: each is a create that answers with what was asked and a status
+(pkg/registry/authorization, pkg/registry/authentication/selfsubjectreview).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+from aiohttp import web
+
+from controlplane.apiserver import bodies, schema
+from controlplane.apiserver.connections import read_body
+from controlplane.apiserver.guard import CALL
+from controlplane.apiserver.identity import Attributes, User
+from controlplane.apiserver.kinds.causes import invalid as invalid_value
+from controlplane.apiserver.kinds.causes import refusal, required
+from controlplane.apiserver.negotiation import body_type
+from controlplane.apiserver.rbac.authority import RbacAuthority
+from shared import codec
+from shared.api.errors import BadRequest, Cause
+from shared.api.meta import JSON
+from shared.api.rbac import PolicyRule
+
+AUTHORIZATION, AUTHENTICATION = "authorization.k8s.io", "authentication.k8s.io"
+
+
+class Decides(Protocol):
+    """See ``authz.Authorizer``."""
+
+    def allowed(self, user: User, attributes: Attributes) -> bool: ...
+
+
+class Reviews:
+    """The handlers."""
+
+    def __init__(self, authorizer: Decides, rbac: RbacAuthority) -> None:
+        self._authorizer, self._rbac = authorizer, rbac
+
+    def add_routes(self, app: web.Application) -> None:
+        root = f"/apis/{AUTHORIZATION}/v1"
+        for path, group, kind, answer in (
+            (f"{root}/selfsubjectaccessreviews", AUTHORIZATION, "SelfSubjectAccessReview", self._own_access),
+            (f"{root}/subjectaccessreviews", AUTHORIZATION, "SubjectAccessReview", self._access),
+            (f"{root}/namespaces/{{namespace}}/localsubjectaccessreviews", AUTHORIZATION, "LocalSubjectAccessReview",
+             self._local_access),
+            (f"{root}/selfsubjectrulesreviews", AUTHORIZATION, "SelfSubjectRulesReview", self._own_rules),
+            (f"/apis/{AUTHENTICATION}/v1/selfsubjectreviews", AUTHENTICATION, "SelfSubjectReview", _who),
+        ):  # fmt: skip
+            app.router.add_post(path, _handler(group, kind, answer))
+
+    def _own_access(self, user: User, namespace: str, spec: JSON) -> JSON:
+        return self._decide(user, spec)
+
+    def _access(self, user: User, namespace: str, spec: JSON) -> JSON:
+        groups = tuple(spec.get("groups") or ())
+        name = spec.get("user") or ""
+        if not name and not groups:
+            raise _refused(
+                "SubjectAccessReview", required("spec.user", "at least one of user or group must be specified")
+            )
+        return self._decide(User(name, groups, spec.get("uid") or ""), spec)
+
+    def _local_access(self, user: User, namespace: str, spec: JSON) -> JSON:
+        asked = (spec.get("resourceAttributes") or {}).get("namespace") or ""
+        if asked != namespace:
+            detail = "must match metadata.namespace"
+            raise _refused(
+                "LocalSubjectAccessReview", invalid_value("spec.resourceAttributes.namespace", asked, detail)
+            )
+        return self._access(user, namespace, spec)
+
+    def _decide(self, user: User, spec: JSON) -> JSON:
+        resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+        if (resource is None) == (path is None):
+            detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            raise _refused("SubjectAccessReview", invalid_value("spec.resourceAttributes", None, detail))
+        if resource is not None:
+            attributes = Attributes(
+                resource.get("verb") or "", "", resource.get("group") or "", resource.get("version") or "",
+                resource.get("resource") or "", resource.get("subresource") or "", resource.get("namespace") or "",
+                resource.get("name") or "",
+            )  # fmt: skip
+        else:
+            assert path is not None
+            attributes = Attributes(path.get("verb") or "", path.get("path") or "")
+        if not self._authorizer.allowed(user, attributes):
+            return {"allowed": False}
+        reason = self._rbac.why(user, attributes)
+        return {"allowed": True} | ({"reason": reason} if reason else {})
+
+    def _own_rules(self, user: User, namespace: str, spec: JSON) -> JSON:
+        if not (asked := spec.get("namespace") or ""):
+            raise BadRequest("no namespace on request")
+        found = dict.fromkeys(self._rbac.rules_for(user, asked))
+        # Agents are let in by what is bound to them, which no list of rules can say.
+        incomplete = "system:nodes" in user.groups
+        resources = [_tree(rule) for rule in found if not rule.non_resource_urls]
+        paths = [_tree(rule) for rule in found if rule.non_resource_urls]
+        more = {"evaluationError": "node authorizer does not support user rule resolution"} if incomplete else {}
+        return {"resourceRules": resources, "nonResourceRules": paths, "incomplete": incomplete} | more
+
+
+Answer = Callable[[User, str, JSON], JSON]
+
+
+def _handler(group: str, kind: str, answer: Answer) -> Callable[[web.Request], Any]:
+    async def handle(request: web.Request) -> web.Response:
+        call = CALL.get()
+        content_type = body_type(request.headers.get("Content-Type", ""))
+        tree = bodies.decode(await read_body(request), content_type, "Ignore", [])
+        if not isinstance(tree, dict):
+            raise BadRequest(f"the body must be a {kind}")
+        named = (tree.setdefault("apiVersion", f"{group}/v1"), tree.setdefault("kind", kind))
+        if named != (f"{group}/v1", kind):
+            raise BadRequest(f"the body must be a {kind} of {group}/v1")
+        if wrong := schema.check_gvk((group, "v1", kind), tree).type_errors:
+            raise BadRequest(wrong[0])
+        status = answer(call.user, call.target.namespace, tree.get("spec") or {})
+        meta = {key: value for key, value in (tree.get("metadata") or {}).items() if value is not None}
+        body = {"kind": kind, "apiVersion": f"{group}/v1", "metadata": meta}
+        if "spec" in tree:
+            body["spec"] = tree["spec"]
+        return web.Response(status=201, body=codec.encode(body | {"status": status}), content_type="application/json")
+
+    return handle
+
+
+def _who(user: User, namespace: str, spec: JSON) -> JSON:
+    info = {"username": user.name, "groups": list(user.groups)} | ({"uid": user.uid} if user.uid else {})
+    return {"userInfo": info}
+
+
+def _refused(kind: str, cause: Cause) -> Exception:
+    return refusal(AUTHORIZATION, kind, "", [cause])
+
+
+def _tree(rule: PolicyRule) -> JSON:
+    found: JSON = msgspec.to_builtins(rule)
+    return found
