@@ -19,6 +19,7 @@ from aiohttp import web
 from controlplane.apiserver import connections, openapi, schema
 from controlplane.apiserver.accounts.keys import SigningKeys
 from controlplane.apiserver.accounts.requests import TokenRequests
+from controlplane.apiserver.accounts.reviews import TokenReviews
 from controlplane.apiserver.accounts.tokens import AccountTokens
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.app import build_app
@@ -41,6 +42,7 @@ from controlplane.apiserver.streams.hub import TunnelHub
 from controlplane.apiserver.streams.hub import add_routes as add_tunnel_routes
 from controlplane.apiserver.streams.logs import LogHandler
 from controlplane.apiserver.streams.logs import add_routes as add_log_routes
+from controlplane.apiserver.tokens import BootstrapTokens
 from controlplane.controllers import system_namespaces
 from controlplane.controllers.taint_eviction import NODE, by_node
 from controlplane.leader import Leader
@@ -169,6 +171,7 @@ def _wire(
         lambda app: add_tunnel_routes(app, hub),
         lambda app: add_log_routes(app, logs),
         Reviews(authorizer, rbac).add_routes,
+        TokenReviews(accounts, BootstrapTokens(lookups.bootstrap_secret, clock)).add_routes,
         TokenRequests(accounts, keys, lookups, server, clock).add_routes,
     )
     overload = Overload(settings.max_requests_inflight)

@@ -68,6 +68,26 @@ def test_a_token_ends_with_the_secret_it_is_bound_to(cluster):
     eventually(lambda: asks(cluster, token, "/api")[0] == 401, "the token ends")
 
 
+def test_others_can_ask_whose_a_token_is(cluster):
+    def review(**spec):
+        with Line(cluster) as line:
+            reply = line.ask("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": spec})
+        assert reply.code == 201, reply
+        return reply.tree["status"]
+
+    token = create(cluster, "--audience", "vault")
+    told = review(token=token, audiences=["vault", "other"])
+    assert (told["authenticated"], told["audiences"]) == (True, ["vault"])
+    assert told["user"]["username"] == "system:serviceaccount:default:robot"
+    assert "system:authenticated" in told["user"]["groups"]
+    assert review(token=token) == {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+    assert review(token="a.b.c")["authenticated"] is False
+    joining = cluster.longboat("token", "create").stdout.strip().split(".")
+    assert review(token=f"{joining[1]}.{joining[2]}")["user"]["username"] == f"system:bootstrap:{joining[1]}"
+    with Line(cluster) as line:
+        assert line.ask("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {}}).code == 400
+
+
 def test_a_restart_keeps_tokens_alive(cluster):
     token = create(cluster)
     cluster.stop()

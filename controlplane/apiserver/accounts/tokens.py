@@ -84,10 +84,16 @@ class AccountTokens:
 
     def authenticate(self, token: str) -> User | None:
         """The account that presents ``token`` to this server, or None when it does not hold."""
+        found = self.review(token, [self.issuer])
+        return None if found is None else found[0]
+
+    def review(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
+        """The account behind ``token``, and which of ``audiences`` it is for; None when it holds for none of them."""
         claims = self._claims(token)
-        if claims is None or self.issuer not in claims["aud"]:
+        if claims is None or not (common := [audience for audience in audiences if audience in claims["aud"]]):
             return None
-        return self._user(claims)
+        user = self._user(claims)
+        return None if user is None else (user, common)
 
     def _user(self, claims: JSON) -> User | None:
         now = self._clock.now()

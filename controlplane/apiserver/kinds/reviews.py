@@ -1,4 +1,4 @@
-"""Kinds that are only asked: a create is answered, and nothing is stored (``apiserver.rbac.reviews``).
+"""Kinds that are only asked: a create is answered, and nothing is stored (``apiserver.virtual``).
 
 Rows for discovery and the schemas; their columns are those of any object.
 """
@@ -28,4 +28,5 @@ REVIEWS: tuple[Kind, ...] = (
     _row(_AUTHORIZATION, "subjectaccessreviews", "SubjectAccessReview"),
     _row(_AUTHORIZATION, "localsubjectaccessreviews", "LocalSubjectAccessReview", namespaced=True),
     _row(_AUTHENTICATION, "selfsubjectreviews", "SelfSubjectReview"),
+    _row(_AUTHENTICATION, "tokenreviews", "TokenReview"),
 )

@@ -6,21 +6,16 @@ Nothing is stored: each is a create that answers with what was asked and a statu
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
 
-from controlplane.apiserver import bodies, schema
-from controlplane.apiserver.connections import read_body
-from controlplane.apiserver.guard import CALL
 from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.kinds.causes import invalid as invalid_value
 from controlplane.apiserver.kinds.causes import refusal, required
-from controlplane.apiserver.negotiation import body_type
 from controlplane.apiserver.rbac.authority import RbacAuthority
-from shared import codec
+from controlplane.apiserver.virtual import review_handler
 from shared.api.errors import BadRequest, Cause
 from shared.api.meta import JSON
 from shared.api.rbac import PolicyRule
@@ -50,7 +45,7 @@ class Reviews:
             (f"{root}/selfsubjectrulesreviews", AUTHORIZATION, "SelfSubjectRulesReview", self._own_rules),
             (f"/apis/{AUTHENTICATION}/v1/selfsubjectreviews", AUTHENTICATION, "SelfSubjectReview", _who),
         ):  # fmt: skip
-            app.router.add_post(path, _handler(group, kind, answer))
+            app.router.add_post(path, review_handler(group, kind, answer))
 
     def _own_access(self, user: User, namespace: str, spec: JSON) -> JSON:
         return self._decide(user, spec)
@@ -102,31 +97,6 @@ class Reviews:
         paths = [_tree(rule) for rule in found if rule.non_resource_urls]
         more = {"evaluationError": "node authorizer does not support user rule resolution"} if incomplete else {}
         return {"resourceRules": resources, "nonResourceRules": paths, "incomplete": incomplete} | more
-
-
-Answer = Callable[[User, str, JSON], JSON]
-
-
-def _handler(group: str, kind: str, answer: Answer) -> Callable[[web.Request], Any]:
-    async def handle(request: web.Request) -> web.Response:
-        call = CALL.get()
-        content_type = body_type(request.headers.get("Content-Type", ""))
-        tree = bodies.decode(await read_body(request), content_type, "Ignore", [])
-        if not isinstance(tree, dict):
-            raise BadRequest(f"the body must be a {kind}")
-        named = (tree.setdefault("apiVersion", f"{group}/v1"), tree.setdefault("kind", kind))
-        if named != (f"{group}/v1", kind):
-            raise BadRequest(f"the body must be a {kind} of {group}/v1")
-        if wrong := schema.check_gvk((group, "v1", kind), tree).type_errors:
-            raise BadRequest(wrong[0])
-        status = answer(call.user, call.target.namespace, tree.get("spec") or {})
-        meta = {key: value for key, value in (tree.get("metadata") or {}).items() if value is not None}
-        body = {"kind": kind, "apiVersion": f"{group}/v1", "metadata": meta}
-        if "spec" in tree:
-            body["spec"] = tree["spec"]
-        return web.Response(status=201, body=codec.encode(body | {"status": status}), content_type="application/json")
-
-    return handle
 
 
 def _who(user: User, namespace: str, spec: JSON) -> JSON:

@@ -17,7 +17,6 @@ GOLDEN: dict[str, list[dict[str, Any]]] = json.loads(
 )
 NOT_YET = {
     "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "pods/eviction", "nodes/proxy", "services/proxy",
-    "serviceaccounts/token",
 }  # fmt: skip
 ADDED_SINCE = {"services": {"deletecollection"}}
 """Verbs that Kubernetes has had since 1.23."""
