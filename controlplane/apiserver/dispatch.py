@@ -20,7 +20,7 @@ from controlplane.apiserver.negotiation import JSON_TYPE, YAML_TYPE, Format, acc
 from controlplane.apiserver.patching import CONTENT_TYPES
 from controlplane.apiserver.request import Request, Target, delete_options, list_options, write_options
 from controlplane.apiserver.unserved import no_subresource, not_allowed, nothing
-from controlplane.apiserver.verbs import bind, delete, patch, read, scale, write
+from controlplane.apiserver.verbs import bind, delete, evict, patch, read, scale, write
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.warnings import deprecation, told, warning_header
 from controlplane.apiserver.watch_response import serve_watch
@@ -138,6 +138,8 @@ class Dispatcher:
             return await write.update(api, call, tree)
         if subresource == "binding":
             return await bind.bind(api, call, tree)
+        if subresource == "eviction":
+            return await evict.evict(api, call, tree)
         if subresource:
             raise nothing()
         return await write.create(api, call, tree)

@@ -117,6 +117,7 @@ POD = Kind(
     columns=COLUMNS,
     subresources=(
         Subresource("binding", ("create",), kind="Binding"),
+        Subresource("eviction", ("create",), kind="Eviction", group="policy", version="v1"),
         Subresource("log", ("get",)),
         Subresource("status", ("get", "patch", "update")),
     ),
