@@ -15,9 +15,13 @@ from tests.raw import Line
 def cluster(tmp_path_factory):
     cluster = Cluster(tmp_path_factory.mktemp("auth"))
     cluster.start()
-    eventually(lambda: cluster.get("clusterrole", "view").get("rules"), "the default roles, the aggregated ones too")
-    yield cluster
-    cluster.stop()
+    try:
+        eventually(
+            lambda: cluster.get("clusterrole", "view").get("rules"), "the default roles, the aggregated ones too"
+        )
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 def line_of(cluster, user, *groups):

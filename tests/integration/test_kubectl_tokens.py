@@ -18,9 +18,11 @@ ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 def cluster(tmp_path_factory):
     cluster = Cluster(tmp_path_factory.mktemp("tokens"))
     cluster.start()
-    cluster.kubectl("create", "serviceaccount", "robot")
-    yield cluster
-    cluster.stop()
+    try:
+        cluster.kubectl("create", "serviceaccount", "robot")
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 def create(cluster, *arguments):
