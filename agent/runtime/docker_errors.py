@@ -9,7 +9,7 @@ import re
 
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ClosedPoolError, HTTPError
 
 from agent.runtime.base import RuntimeFailure, RuntimeUnavailable
 
@@ -48,6 +48,11 @@ def status_of(error: BaseException) -> int:
     if isinstance(error, APIError) and error.response is not None:
         return int(error.response.status_code)
     return 0
+
+
+def was_never_sent(error: BaseException) -> bool:
+    """Whether the call found its client closed, since another call failed meanwhile: the daemon heard nothing."""
+    return any(isinstance(cause, ClosedPoolError) for cause in (error, *error.args))
 
 
 def is_start_error(text: str) -> bool:

@@ -7,9 +7,12 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
+from docker import APIClient
+from docker.errors import NotFound
 
 from agent.runtime.base import (
     ContainerSpec,
@@ -21,6 +24,7 @@ from agent.runtime.base import (
     State,
 )
 from agent.runtime.docker import DockerRuntime
+from agent.runtime.docker_engine import DockerEngine
 from agent.runtime.docker_options import DockerOptions
 from agent.runtime.orphans import ABANDONED_AFTER
 from shared.work.clock import FakeClock
@@ -226,3 +230,38 @@ async def test_orphans_are_removed_and_nothing_else(runtime, docker_engine):
     assert warm.id in {sandbox.id for sandbox in await runtime.list_sandboxes()}
     assert [info.id for info in await runtime.list_containers()] == [running]
     await sweeper.close()
+
+
+async def test_calls_of_many_paths_share_one_pool_of_connections(docker_engine):
+    engine = DockerEngine(DockerOptions(host=docker_engine.host))
+
+    def ask(client: APIClient) -> list[object]:
+        pools = []
+        for number in range(30):  # more than the pools that the SDK would keep
+            with suppress(NotFound):
+                client.inspect_container(f"no-{number}")
+            pools.append(client.get_adapter(client.base_url).get_connection(f"{client.base_url}/{number}"))
+        return pools
+
+    pools = await engine.call("inspect", ask)
+    assert len(set(pools)) == 1
+    assert pools[0].num_requests == 30
+    await engine.close()
+
+
+async def test_call_whose_client_another_ones_failure_closed_is_made_again(docker_engine):
+    engine = DockerEngine(DockerOptions(host=docker_engine.host))
+    clients = []
+
+    def work(client: APIClient) -> str:
+        clients.append(client)
+        if len(clients) == 1:
+            adapter = client.get_adapter(client.base_url)
+            taken = adapter.get_connection(client.base_url)
+            engine._drop()  # what the failure of a call in another thread does
+            adapter.get_connection = lambda *_args: taken
+        return str(client.version()["Version"])
+
+    assert await engine.call("version", work)
+    assert len(clients) == 2
+    await engine.close()
