@@ -7,6 +7,7 @@ the caller's own and are changed. No I/O but reading the watch cache.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from controlplane.apiserver import admission
@@ -125,7 +126,7 @@ def prepare_create(api: ApiServer, request: Request, tree: Any) -> JSON:
     wrong = [*validate_metadata(kind, obj, None), *kind.validate(obj, None)]
     if wrong:
         raise _refuse(kind, name, wrong)
-    request.warnings.extend(kind.warnings(obj))
+    request.warnings.extend((*kind.warnings(obj), *_inert(kind)))
     return obj
 
 
@@ -163,7 +164,7 @@ def prepare_update(api: ApiServer, request: Request, old: JSON, tree: Any, *, na
     if wrong:
         raise _refuse(kind, was["name"], wrong)
     if not request.subresource:
-        request.warnings.extend(kind.warnings(obj))
+        request.warnings.extend((*kind.warnings(obj), *_inert(kind)))
     return obj
 
 
@@ -233,6 +234,11 @@ def _updated_metadata(meta: JSON, was: JSON) -> JSON:
         if value != [] and value != {}:  # as Go's omitempty: an emptied list of finalizers is no list
             out[key] = value
     return out
+
+
+def _inert(kind: Kind) -> Iterable[str]:
+    if kind.inert:
+        yield f"{kind.resource.kind} objects are stored, but nothing acts on them yet"
 
 
 def _count_generation(request: Request, obj: JSON, old: JSON) -> None:

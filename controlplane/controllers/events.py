@@ -42,7 +42,7 @@ WRITTEN = Counter("longboat_events_total", "Events written, by whether a new one
 DROPPED = Counter("longboat_events_dropped_total", "Events that were not written.", ["reason"])
 
 _RETRIED = (InternalError, ServiceUnavailable, Timeout, TooManyRequests)
-_RESOURCES: dict[type[Object], Resource[Any]] = {resource.type: resource for resource in kinds.ALL}
+_RESOURCES: dict[type[Object], Resource[Any]] = {r.type: r for r in kinds.ALL if r.type is not Object}
 
 V = TypeVar("V")
 

@@ -87,6 +87,9 @@ class Kind:
     warnings: Callable[[JSON], Iterable[str]] = _no_warnings
     """What a client should be warned about (the ``Warning:`` header)."""
 
+    inert: bool = False
+    """Objects are stored and validated, but nothing acts on them yet: whoever writes one is warned of that."""
+
     spec_fields: tuple[str, ...] = ("spec",)
     """Top-level fields whose change counts up ``metadata.generation`` (when ``has_generation``)."""
 
