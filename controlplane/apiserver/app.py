@@ -32,7 +32,7 @@ def build_app(
     app.middlewares.append(guard.middleware())
     for add_routes in extra:
         add_routes(app)
-    dispatcher, pages = Dispatcher(api), Pages(api)
+    dispatcher, pages = Dispatcher(api, authorizer), Pages(api)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         call = CALL.get()

@@ -31,7 +31,7 @@ def decode(data: bytes, media_type: str, validation: str, warnings: list[str]) -
         return tree
     try:
         if media_type == YAML_TYPE:
-            return codec.decode_yaml(data)
+            return _yaml(data)
         tree = codec.decode(data)
     except codec.CodecError as error:
         raise BadRequest(f"the object provided is unrecognized: {error}") from error
@@ -42,6 +42,20 @@ def decode(data: bytes, media_type: str, validation: str, warnings: list[str]) -
             raise BadRequest(f"strict decoding error: {', '.join(doubled)}")
         warnings.extend(doubled)
     return tree
+
+
+def may_be_json(data: bytes) -> bool:
+    """Whether a YAML body looks like JSON, as most that clients send do: that is read in a thousandth of the time."""
+    return data[:64].lstrip().startswith(b"{")
+
+
+def _yaml(data: bytes) -> Any:
+    if may_be_json(data):
+        try:
+            return codec.decode(data)
+        except codec.CodecError:
+            return codec.decode_yaml(data)  # YAML's own notation of objects, or a mistake that YAML words better
+    return codec.decode_yaml(data)
 
 
 class _Pairs(list[tuple[str, Any]]):

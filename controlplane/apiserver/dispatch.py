@@ -14,13 +14,21 @@ from aiohttp import web
 from controlplane.apiserver import bodies, responses
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.connections import read_body
-from controlplane.apiserver.identity import User
+from controlplane.apiserver.guard import Authorizes
+from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.negotiation import JSON_TYPE, YAML_TYPE, Format, accept, bare, body_type
-from controlplane.apiserver.patching import CONTENT_TYPES
-from controlplane.apiserver.request import Request, Target, delete_options, list_options, write_options
+from controlplane.apiserver.patching import APPLY_PATCH, CONTENT_TYPES
+from controlplane.apiserver.request import (
+    Request,
+    Target,
+    check_patch_options,
+    delete_options,
+    list_options,
+    write_options,
+)
 from controlplane.apiserver.unserved import no_subresource, not_allowed, nothing
-from controlplane.apiserver.verbs import bind, delete, evict, patch, read, scale, write
+from controlplane.apiserver.verbs import apply, bind, delete, evict, patch, read, scale, write
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.warnings import deprecation, told, warning_header
 from controlplane.apiserver.watch_response import serve_watch
@@ -38,8 +46,8 @@ YAML_ASIDE = 16 << 10
 class Dispatcher:
     """Serves every resource of the table of kinds."""
 
-    def __init__(self, api: ApiServer) -> None:
-        self._api = api
+    def __init__(self, api: ApiServer, authorizer: Authorizes) -> None:
+        self._api, self._authorizer = api, authorizer
 
     async def serve(
         self, request: web.Request, target: Target, verb: str, query: Mapping[str, str], user: User
@@ -48,8 +56,9 @@ class Dispatcher:
         kind = self._kind(target, verb)
         format = accept(request.headers.get("Accept", ""))
         call = Request(
-            user, kind, target.namespace if kind.resource.namespaced else "", target.name, target.subresource
-        )
+            user, kind, target.namespace if kind.resource.namespaced else "", target.name, target.subresource,
+            user_agent=request.headers.get("User-Agent", ""),
+        )  # fmt: skip
         if verb == "get":
             return await self._get(request, call, format, query)
         if verb == "list":
@@ -112,6 +121,10 @@ class Dispatcher:
                     "the body of the request was in an unknown format - accepted media types include: "
                     + ", ".join(CONTENT_TYPES)
                 )
+            applies = content_type == APPLY_PATCH
+            check_patch_options(call.options, applies=applies)
+            if applies:
+                return await self._apply(call, await read_body(request))
             try:
                 body = codec.decode(await read_body(request))
             except codec.CodecError as error:
@@ -120,15 +133,35 @@ class Dispatcher:
                 return await scale.patch(api, call, content_type, body)
             return await patch.patch(api, call, content_type, body)
         media_type = body_type(request.headers.get("Content-Type", ""))
-        warnings: list[str] = []
-        data = await read_body(request)
-        if media_type == YAML_TYPE and len(data) > YAML_ASIDE:
-            tree = await asyncio.to_thread(bodies.decode, data, media_type, call.options.field_validation, warnings)
-        else:
-            tree = bodies.decode(data, media_type, call.options.field_validation, warnings)
+        tree, warnings = await self._decoded(call, await read_body(request), media_type)
         answer = await self._written(call, verb, tree)
         call.warnings[:0] = warnings
         return answer
+
+    async def _apply(self, call: Request, data: bytes) -> Answer:
+        if call.subresource not in ("", "status"):
+            raise UnsupportedMediaType(f"server-side apply of the {call.subresource} subresource is not supported")
+        resource = call.kind.resource
+        attributes = Attributes(
+            "create", "", resource.group, resource.version, resource.plural, "", call.namespace, call.name
+        )
+
+        async def may_create() -> None:
+            if (pending := self._authorizer.authorize(call.user, attributes)) is not None:
+                await pending
+
+        tree, warnings = await self._decoded(call, data, YAML_TYPE)
+        answer = await apply.apply(self._api, call, tree, may_create)
+        call.warnings[:0] = warnings
+        return answer
+
+    async def _decoded(self, call: Request, data: bytes, media_type: str) -> tuple[object, list[str]]:
+        """The tree of a body, and what its text is to be warned about."""
+        warnings: list[str] = []
+        arguments = data, media_type, call.options.field_validation, warnings
+        if media_type == YAML_TYPE and len(data) > YAML_ASIDE and not bodies.may_be_json(data):
+            return await asyncio.to_thread(bodies.decode, *arguments), warnings
+        return bodies.decode(*arguments), warnings
 
     async def _written(self, call: Request, verb: str, tree: object) -> Answer:
         api, subresource = self._api, call.subresource

@@ -123,6 +123,9 @@ class Request:
     name: str = ""
     subresource: str = ""
     options: WriteOptions = WriteOptions()
+    user_agent: str = ""
+    """What the field manager is called after where ``options`` do not name it."""
+
     warnings: list[str] = field(default_factory=list)
 
 
@@ -173,6 +176,22 @@ def write_options(verb: str, query: Mapping[str, str]) -> WriteOptions:
     if len(manager) > 128:
         raise BadRequest("fieldManager: Too long: may not be more than 128 bytes")
     return WriteOptions(_dry_run(kind, query.get("dryRun", "")), validation, manager, bool(_boolean(query, "force")))
+
+
+def check_patch_options(options: WriteOptions, *, applies: bool) -> None:
+    """What only server-side apply needs, and what only it may have. Raises Invalid."""
+    if applies and not options.field_manager:
+        raise _invalid_option("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
+    if options.force and not applies:
+        message = "Forbidden: may not be specified for non-apply patch"
+        raise _invalid_option("force", "FieldValueForbidden", message)
+
+
+def _invalid_option(field_: str, reason: str, message: str) -> Invalid:
+    return Invalid(
+        f'PatchOptions.meta.k8s.io "" is invalid: {field_}: {message}',
+        group="meta.k8s.io", kind="PatchOptions", causes=[Cause(reason, message, field_)],
+    )  # fmt: skip
 
 
 def list_options(query: Mapping[str, str]) -> ListOptions:

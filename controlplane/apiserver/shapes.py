@@ -1,7 +1,8 @@
 """Kubernetes' schemas as small linked objects that one walk checks an object against, without building anything.
 
 Owns the compiled shapes of the kinds that are asked for; built from ``definitions`` on first use, then immutable.
-A shape also knows how a strategic merge patch treats each field. Single-threaded while compiling.
+A shape also knows how a strategic merge patch treats each field, and what server-side apply takes for one value or
+for many. Single-threaded while compiling.
 
 A struct's ``checks`` pair the Python type that a field's value must have with what looks deeper, so that a scalar
 costs no call.
@@ -78,12 +79,12 @@ class Field:
 class Struct(Shape):
     """An object with known fields."""
 
-    __slots__ = ("checks", "fields", "name")
+    __slots__ = ("atomic", "checks", "fields", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, atomic: bool = False) -> None:
         package, _, kind = name.rpartition(".")
         super().__init__(f"{package.rpartition('.')[2]}.{kind}")
-        self.name = kind
+        self.name, self.atomic = kind, atomic
         self.fields: dict[str, Field] = {}
         self.checks: dict[str, Entry] = {}
 
@@ -119,13 +120,15 @@ class Struct(Shape):
 
 
 class ListOf(Shape):
-    """A list of values of one shape."""
+    """A list of values of one shape. With ``associative`` its items are told apart by ``keys``, pairs of a key and its
+    default, or by themselves where there are none (a set); else the list is one value, as x-kubernetes-list-type says.
+    """
 
-    __slots__ = ("deeper", "item", "want")
+    __slots__ = ("associative", "deeper", "item", "keys", "want")
 
-    def __init__(self, item: Shape) -> None:
+    def __init__(self, item: Shape, *, associative: bool = False, keys: tuple[tuple[str, Any], ...] = ()) -> None:
         super().__init__(f"[]{item.go}")
-        self.item = item
+        self.item, self.associative, self.keys = item, associative, keys
         self.want, self.deeper = item.entry()
 
     def entry(self) -> Entry:
@@ -150,13 +153,13 @@ class ListOf(Shape):
 
 
 class MapOf(Shape):
-    """A map from any name to values of one shape."""
+    """A map from any name to values of one shape; ``atomic`` when it is one value to server-side apply."""
 
-    __slots__ = ("deeper", "value", "want")
+    __slots__ = ("atomic", "deeper", "value", "want")
 
-    def __init__(self, value: Shape) -> None:
+    def __init__(self, value: Shape, *, atomic: bool = False) -> None:
         super().__init__(f"map[string]{value.go}")
-        self.value = value
+        self.value, self.atomic = value, atomic
         self.want, self.deeper = value.entry()
 
     def entry(self) -> Entry:
@@ -301,7 +304,7 @@ class Compiler:
         if not properties:
             self._done[name] = self._inline(schema)
             return self._done[name]
-        struct = self._done[name] = Struct(name)
+        struct = self._done[name] = Struct(name, atomic=_is_atomic(schema))
         for key, inner in properties.items():
             shape = self._inline(inner)
             strategies = frozenset((inner.get("x-kubernetes-patch-strategy") or "").split(",")) - {""}
@@ -315,8 +318,20 @@ class Compiler:
         kinds: Iterable[str] = schema.get("type") or ()
         kind = kinds if isinstance(kinds, str) else next((k for k in kinds if k != "null"), "")
         if kind == "array":
-            return ListOf(self._inline(schema.get("items") or {}))
+            item, how = self._inline(schema.get("items") or {}), schema.get("x-kubernetes-list-type")
+            keys = sorted(schema.get("x-kubernetes-list-map-keys") or ()) if how == "map" else ()
+            pairs = tuple((key, _KEY_DEFAULTS.get(key)) for key in keys)
+            return ListOf(item, associative=how in ("map", "set"), keys=pairs)
         if kind == "object":
             inner = schema.get("additionalProperties")
-            return MapOf(self._inline(inner)) if isinstance(inner, dict) else _OBJECT
+            return MapOf(self._inline(inner), atomic=_is_atomic(schema)) if isinstance(inner, dict) else _OBJECT
         return _SCALARS.get((kind, schema.get("format") or ""), ANYTHING)
+
+
+_KEY_DEFAULTS: Mapping[str, Any] = {"protocol": "TCP"}
+"""Of keys of lists that may be left out (ContainerPort and ServicePort in Kubernetes' OpenAPI document, whose defaults
+the package of schemas does not have)."""
+
+
+def _is_atomic(schema: Mapping[str, Any]) -> bool:
+    return schema.get("x-kubernetes-map-type") == "atomic"

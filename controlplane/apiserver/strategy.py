@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from controlplane.apiserver import admission
+from controlplane.apiserver import admission, ownership
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.identity import Attributes
 from controlplane.apiserver.kinds import causes
@@ -27,7 +27,7 @@ MAX_GENERATED = 63 - 5
 """Longest prefix that generateName keeps (k8s.io/apiserver/pkg/storage/names)."""
 
 _SYSTEM_FIELDS = ("selfLink", "managedFields", "resourceVersion")
-"""Never taken from a client into what is stored; field ownership is not kept yet."""
+"""Never taken from a client as they are; ``ownership`` has the say about managedFields."""
 
 _NOT_ON_CREATE = frozenset(
     (*_SYSTEM_FIELDS, "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
@@ -85,8 +85,11 @@ def check_schema(request: Request, tree: JSON, old: JSON | None = None) -> None:
         prune_nulls(tree, kind)
 
 
-def prepare_create(api: ApiServer, request: Request, tree: Any) -> JSON:
-    """The object to store for a POST. Raises BadRequest, Forbidden, Invalid, NotFound (its namespace)."""
+def prepare_create(api: ApiServer, request: Request, tree: Any, owners: ownership.Owners | None = None) -> JSON:
+    """The object to store for a POST. ``owners`` of its fields, where not whoever makes the request owns all.
+
+    Raises BadRequest, Forbidden, Invalid, NotFound (its namespace).
+    """
     kind = request.kind
     obj = check_kind(kind, tree)
     check_schema(request, obj)
@@ -119,10 +122,13 @@ def prepare_create(api: ApiServer, request: Request, tree: Any) -> JSON:
         obj.setdefault("status", {})
     else:
         kind.default(obj)
+    if owners is None:
+        owners = ownership.of_created(request, obj, api.now())
     if kind.resource.namespaced:
         check_namespace(api, kind, request.namespace, name)
     _restrict(api, request, "create", obj, None)
     admission.admit_create(admission.Context(request.user, api.toleration_seconds), kind, obj)
+    ownership.put(obj["metadata"], owners)
     wrong = [*validate_metadata(kind, obj, None), *kind.validate(obj, None)]
     if wrong:
         raise _refuse(kind, name, wrong)
@@ -130,10 +136,13 @@ def prepare_create(api: ApiServer, request: Request, tree: Any) -> JSON:
     return obj
 
 
-def prepare_update(api: ApiServer, request: Request, old: JSON, tree: Any, *, name: str = "") -> JSON:
-    """The object to store for a PUT or PATCH of ``old``, which is left alone; equal to it if nothing changes.
+def prepare_update(
+    api: ApiServer, request: Request, old: JSON, tree: Any, owners: ownership.Owners | None = None
+) -> JSON:
+    """The object to store for a PUT or PATCH of ``old``, which is left alone; ``old`` itself if nothing changes.
 
-    Raises BadRequest, Conflict (uid), Invalid. The caller compares resourceVersions.
+    ``owners`` of its fields where an apply has worked them out. Raises BadRequest, Conflict (uid), Invalid. The caller
+    compares resourceVersions.
     """
     kind = request.kind
     given = check_kind(kind, tree)
@@ -156,8 +165,12 @@ def prepare_update(api: ApiServer, request: Request, old: JSON, tree: Any, *, na
     kind.default(obj)
     admission.admit_update(admission.Context(request.user, api.toleration_seconds), kind, obj, old)
     _count_generation(request, obj, old)  # what admission has put back is no change
-    if same(obj, old):
+    unchanged = same(obj, old)
+    if owners is None:
+        owners = ownership.of_updated(request, old, obj, meta, api.now(), changed=not unchanged)
+    if unchanged and owners == was.get("managedFields", []):
         return old
+    ownership.put(obj["metadata"], owners)
     _restrict(api, request, "update", obj, old)
     validate = kind.validate_status if request.subresource in ("status", "approval") else kind.validate
     wrong = [*validate_metadata(kind, obj, old), *validate(obj, old)]
@@ -181,13 +194,14 @@ def _restrict(api: ApiServer, request: Request, verb: str, obj: JSON, old: JSON 
 
 
 def same(new: JSON, old: JSON) -> bool:
-    """Whether the two say the same, whatever their resourceVersions and the order of their fields."""
+    """Whether the two say the same, whatever their revisions, the owners and the order of their fields."""
     if len(new) != len(old):
         return False
     for key, value in new.items():
         if key == "metadata":
             before = dict(old["metadata"])
             before.pop("resourceVersion", None)
+            before.pop("managedFields", None)
             if value != before:
                 return False
         elif key not in old or value != old[key]:

@@ -3,6 +3,6 @@
 Pure: what goes in is never changed, and what comes out shares nothing with it.
 """
 
-from controlplane.apiserver.patching.apply import CONTENT_TYPES, apply_patch
+from controlplane.apiserver.patching.apply import APPLY_PATCH, CONTENT_TYPES, apply_patch
 
-__all__ = ["CONTENT_TYPES", "apply_patch"]
+__all__ = ["APPLY_PATCH", "CONTENT_TYPES", "apply_patch"]

@@ -20,7 +20,10 @@ from shared.api.meta import JSON
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
-CONTENT_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
+APPLY_PATCH = "application/apply-patch+yaml"
+"""Server-side apply, which is no patch in this sense: ``verbs.apply`` has it."""
+
+CONTENT_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
 
 
 def apply_patch(content_type: str, kind: Kind, current: JSON, patch: Any, *, shape: Shape | None = None) -> JSON:

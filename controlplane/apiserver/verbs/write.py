@@ -33,10 +33,15 @@ async def create(api: ApiServer, request: Request, tree: Any) -> Answer:
     """POST. Raises AlreadyExists, BadRequest, Forbidden, Invalid, NotFound (the namespace)."""
     if request.subresource:
         raise not_allowed()
-    kind = request.kind
     given = tree.get("metadata") if isinstance(tree, dict) else None
     generated = isinstance(given, dict) and not given.get("name") and bool(given.get("generateName"))
-    obj = strategy.prepare_create(api, request, tree)
+    return await insert(api, request, strategy.prepare_create(api, request, tree), generated=generated)
+
+
+async def insert(api: ApiServer, request: Request, obj: JSON, *, generated: bool = False) -> Answer:
+    """Write an object that is ready to store and not there yet; one with a ``generated`` name gets another when that is
+    taken. Raises AlreadyExists."""
+    kind = request.kind
     for attempt in range(NAME_TRIES):
         name = obj["metadata"]["name"]
         data = stored(kind.resource, obj)

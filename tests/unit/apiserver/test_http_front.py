@@ -144,7 +144,7 @@ async def test_tables_have_kubernetes_form(http: Http, client: LocalClient) -> N
         ("POST", CMS, b"[1]", "application/json", 400, "BadRequest"),
         ("POST", CMS, b"a: [", "application/yaml", 400, "BadRequest"),
         ("POST", CMS, b"x", "application/cbor", 415, "UnsupportedMediaType"),
-        ("PATCH", f"{CMS}/a", b"{}", "application/apply-patch+yaml", 415, "UnsupportedMediaType"),
+        ("PATCH", f"{CMS}/a", b"{}", "application/apply-patch+json", 415, "UnsupportedMediaType"),
         ("PATCH", f"{CMS}/a", b"{}", "application/json", 415, "UnsupportedMediaType"),
         ("PATCH", f"{CMS}/a", b"{", "application/merge-patch+json", 400, "BadRequest"),
         ("PATCH", f"{CMS}/a", b"{}", "application/merge-patch+json", 404, "NotFound"),

@@ -47,7 +47,8 @@ async def test_create_fills_in_the_system_fields(client: LocalClient) -> None:
     meta = made["metadata"]
     assert meta["creationTimestamp"] == "2026-05-04T12:00:00Z"
     assert meta["uid"] != "mine"
-    assert set(meta) == {"name", "namespace", "uid", "creationTimestamp", "resourceVersion"}
+    assert set(meta) == {"name", "namespace", "uid", "creationTimestamp", "managedFields", "resourceVersion"}
+    assert [entry["manager"] for entry in meta["managedFields"]] == ["longboat"]
     assert (await client.get(CONFIG_MAPS, "a", "g")).metadata.resource_version == meta["resourceVersion"]
 
 
