@@ -9,6 +9,7 @@ import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
 from controlplane.apiserver.cache import WatchCache
 from controlplane.apiserver.encoding import storage_key
@@ -16,6 +17,7 @@ from controlplane.apiserver.expiry import EventLeases
 from controlplane.apiserver.health import Health
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry, ResourceCache
 from controlplane.store.base import (
     Compare,
@@ -41,6 +43,22 @@ FRESH_WAIT = 3.0
 
 Restriction = Callable[[User, str, str, JSON, JSON | None], None]
 """``(user, group, plural, new, old)``; ``old`` is None for a creation. Raises Forbidden, NotFound."""
+
+
+class DynamicAdmission(Protocol):
+    """Admission that the cluster's users have set up, which may ask others: webhooks, policies."""
+
+    def concerns(self, request: Request, operation: str) -> bool:
+        """Whether it might have a say about a CREATE, UPDATE or DELETE of this kind; cheap, and asked for every one."""
+        ...
+
+    async def mutate(self, request: Request, operation: str, obj: JSON, old: JSON | None) -> JSON:
+        """The object with its changes; ``obj`` itself when there are none. Raises StatusError to refuse."""
+        ...
+
+    async def validate(self, request: Request, operation: str, obj: JSON | None, old: JSON | None) -> None:
+        """Raises StatusError to refuse."""
+        ...
 
 
 class ApiServer:
@@ -69,6 +87,8 @@ class ApiServer:
         self.cache = WatchCache(store, self.kinds, history=history)
         self.restrictions: list[Restriction] = []
         """Asked before every write of an object whether its writer may write just that."""
+        self.admission: list[DynamicAdmission] = []
+        """Asked in order after the server's own admission."""
         self._now = datetime.min.replace(tzinfo=UTC), ""
         self._event_leases = EventLeases(store, self.clock, event_ttl)
         self.health = Health()

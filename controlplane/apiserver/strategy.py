@@ -19,7 +19,7 @@ from controlplane.apiserver.kinds.metadata import validate_metadata
 from controlplane.apiserver.node_authz import restrict_node
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.schema import check, prune_nulls
-from shared.api.errors import BadRequest, Cause, Conflict, Forbidden
+from shared.api.errors import BadRequest, Cause, Conflict, Forbidden, InternalError
 from shared.api.kinds import LEASES, NAMESPACES, NODE_LEASE_NAMESPACE
 from shared.api.meta import JSON
 
@@ -85,10 +85,11 @@ def check_schema(request: Request, tree: JSON, old: JSON | None = None) -> None:
         prune_nulls(tree, kind)
 
 
-def prepare_create(api: ApiServer, request: Request, tree: Any, owners: ownership.Owners | None = None) -> JSON:
-    """The object to store for a POST. ``owners`` of its fields, where not whoever makes the request owns all.
+def draft_create(api: ApiServer, request: Request, tree: Any, owners: ownership.Owners | None = None) -> JSON:
+    """The object that a POST asks for, with all that the server itself puts in, not validated yet. ``owners`` of its
+    fields, where not whoever makes the request owns all.
 
-    Raises BadRequest, Forbidden, Invalid, NotFound (its namespace).
+    Raises BadRequest, Forbidden, NotFound (its namespace).
     """
     kind = request.kind
     obj = check_kind(kind, tree)
@@ -129,20 +130,25 @@ def prepare_create(api: ApiServer, request: Request, tree: Any, owners: ownershi
     _restrict(api, request, "create", obj, None)
     admission.admit_create(admission.Context(request.user, api.toleration_seconds), kind, obj)
     ownership.put(obj["metadata"], owners)
-    wrong = [*validate_metadata(kind, obj, None), *kind.validate(obj, None)]
-    if wrong:
-        raise _refuse(kind, name, wrong)
-    request.warnings.extend((*kind.warnings(obj), *_inert(kind)))
     return obj
 
 
-def prepare_update(
+def check_create(request: Request, obj: JSON) -> None:
+    """Whether a new object may be stored; gathers warnings. Raises Invalid."""
+    kind = request.kind
+    wrong = [*validate_metadata(kind, obj, None), *kind.validate(obj, None)]
+    if wrong:
+        raise _refuse(kind, obj["metadata"].get("name") or "", wrong)
+    request.warnings.extend((*kind.warnings(obj), *_inert(kind)))
+
+
+def draft_update(
     api: ApiServer, request: Request, old: JSON, tree: Any, owners: ownership.Owners | None = None
 ) -> JSON:
-    """The object to store for a PUT or PATCH of ``old``, which is left alone; ``old`` itself if nothing changes.
+    """What a PUT or PATCH makes of ``old``, which is left alone, not validated yet; ``old`` itself if nothing changes.
 
-    ``owners`` of its fields where an apply has worked them out. Raises BadRequest, Conflict (uid), Invalid. The caller
-    compares resourceVersions.
+    ``owners`` of its fields where an apply has worked them out. Raises BadRequest, Conflict (uid), Forbidden. The
+    caller compares resourceVersions.
     """
     kind = request.kind
     given = check_kind(kind, tree)
@@ -172,12 +178,49 @@ def prepare_update(
         return old
     ownership.put(obj["metadata"], owners)
     _restrict(api, request, "update", obj, old)
+    return obj
+
+
+def check_update(request: Request, obj: JSON, old: JSON) -> None:
+    """Whether a changed object may be stored; gathers warnings. Raises Invalid."""
+    kind = request.kind
     validate = kind.validate_status if request.subresource in ("status", "approval") else kind.validate
     wrong = [*validate_metadata(kind, obj, old), *validate(obj, old)]
     if wrong:
-        raise _refuse(kind, was["name"], wrong)
+        raise _refuse(kind, old["metadata"]["name"], wrong)
     if not request.subresource:
         request.warnings.extend((*kind.warnings(obj), *_inert(kind)))
+
+
+_SERVERS_OWN = (
+    "name", "generateName", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp",
+    "deletionGracePeriodSeconds", "managedFields",
+)  # fmt: skip
+
+
+def readmitted(request: Request, drafted: JSON, mutated: JSON, old: JSON | None) -> JSON:
+    """What admission outside the server has made of a draft, with what is not its to change put back.
+
+    Raises InternalError when it is no object of its kind any longer.
+    """
+    kind = request.kind
+    found = check(kind, mutated)
+    if found.type_errors:
+        raise InternalError(f"Internal error occurred: admission made an object that is none: {found.type_errors[0]}")
+    if found.has_nulls:
+        prune_nulls(mutated, kind)
+    was: JSON = drafted["metadata"]
+    meta = {key: was[key] for key in _SERVERS_OWN if key in was}
+    given: JSON = mutated.get("metadata") or {}
+    meta |= {key: value for key, value in given.items() if key not in _SERVERS_OWN and value not in ([], {})}
+    if "managedFields" in meta:
+        ownership.put(meta, meta["managedFields"])
+    obj = {**mutated, "kind": drafted["kind"], "apiVersion": drafted["apiVersion"], "metadata": meta}
+    if kind.has_status and request.subresource != "status" and "status" in drafted:
+        obj["status"] = drafted["status"]
+    kind.default(obj)
+    if old is not None:
+        _count_generation(request, obj, old)
     return obj
 
 

@@ -87,7 +87,7 @@ def _change(api: ApiServer, request: Request, old: JSON, intent: JSON) -> JSON:
         fields = managers.own_of(ownership.without_status(request.kind, old), shape)
         entries = [Entry(before, fields, was["creationTimestamp"])]
     new, after = applied(old, intent, shape, entries, who, api.now(), force=request.options.force)
-    return strategy.prepare_update(api, request, old, new, managers.write(after))
+    return strategy.draft_update(api, request, old, new, managers.write(after))
 
 
 async def _create(api: ApiServer, request: Request, intent: JSON) -> Answer:
@@ -102,4 +102,4 @@ async def _create(api: ApiServer, request: Request, intent: JSON) -> Answer:
     shape = schema.shape(kind)
     fields = managers.own_of(intent, shape)
     owners = managers.write([Entry(ownership.applier(request), fields, api.now())])
-    return await insert(api, request, strategy.prepare_create(api, request, codec.copy(intent), owners))
+    return await insert(api, request, strategy.draft_create(api, request, codec.copy(intent), owners))

@@ -83,7 +83,7 @@ async def _assign(api: ApiServer, request: Request, node: str, uid: str, annotat
             new["metadata"] = {**meta, "annotations": {**(meta.get("annotations") or {}), **annotations}}
         return new
 
-    await modify(api, request, change, tries=UPDATE_TRIES)
+    await modify(api, request, change, tries=UPDATE_TRIES, admitted=True)
 
 
 def _conflict(kind: Kind, name: str, why: str) -> Conflict:

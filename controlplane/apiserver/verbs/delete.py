@@ -15,6 +15,7 @@ from controlplane.apiserver.encoding import stored, with_revision
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.request import DeleteOptions, ListOptions, Request
 from controlplane.apiserver.resource_cache import Entry, restamped
+from controlplane.apiserver.verbs import admit
 from controlplane.apiserver.verbs.answer import Answer, success
 from controlplane.apiserver.verbs.read import Page, list_
 from controlplane.store.base import Compare, Delete
@@ -52,6 +53,7 @@ async def delete(api: ApiServer, request: Request, options: DeleteOptions) -> An
         marked = _marked(api, kind, old, options)
         if marked is old:
             return Answer(200, entry.data)
+        await admit.delete(api, request, old)
         if options.dry_run:
             return (
                 _gone(request, old, entry)

@@ -40,7 +40,7 @@ async def patch(api: ApiServer, request: Request, content_type: str, body: Any) 
         if version not in (None, "", old["metadata"]["resourceVersion"]):
             raise strategy.conflict(kind, request.name)
         try:
-            return strategy.prepare_update(api, request, old, new)
+            return strategy.draft_update(api, request, old, new)
         except strategy.Undecodable as error:
             shown = codec.encode(body).decode()[:SHOWN]
             raise causes.refusal("", "", "", [causes.invalid("patch", shown, error.detail)]) from error

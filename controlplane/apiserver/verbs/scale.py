@@ -87,7 +87,7 @@ def _apply(api: ApiServer, request: Request, old: JSON, scale: Any) -> JSON:
         )  # fmt: skip
     new: JSON = codec.copy(old)
     _put(new, (request.kind.scale or _NULL_PATHS).spec_replicas, replicas)
-    return strategy.prepare_update(api, request, old, new)
+    return strategy.draft_update(api, request, old, new)
 
 
 def _scale_of(request: Request, tree: JSON) -> JSON:

@@ -15,6 +15,7 @@ from controlplane.apiserver.encoding import stored, with_revision
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry
 from controlplane.apiserver.unserved import not_allowed
+from controlplane.apiserver.verbs import admit
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.verbs.read import parse_revision
 from controlplane.store.base import Compare, Delete
@@ -35,13 +36,14 @@ async def create(api: ApiServer, request: Request, tree: Any) -> Answer:
         raise not_allowed()
     given = tree.get("metadata") if isinstance(tree, dict) else None
     generated = isinstance(given, dict) and not given.get("name") and bool(given.get("generateName"))
-    return await insert(api, request, strategy.prepare_create(api, request, tree), generated=generated)
+    return await insert(api, request, strategy.draft_create(api, request, tree), generated=generated)
 
 
 async def insert(api: ApiServer, request: Request, obj: JSON, *, generated: bool = False) -> Answer:
-    """Write an object that is ready to store and not there yet; one with a ``generated`` name gets another when that is
-    taken. Raises AlreadyExists."""
+    """Admit, check and write a drafted object that is not there yet; one with a ``generated`` name gets another when
+    that is taken. Raises AlreadyExists, Forbidden, Invalid, and what refuses admission."""
     kind = request.kind
+    obj = await admit.create(api, request, obj)
     for attempt in range(NAME_TRIES):
         name = obj["metadata"]["name"]
         data = stored(kind.resource, obj)
@@ -86,16 +88,20 @@ async def update(api: ApiServer, request: Request, tree: Any) -> Answer:
             raise strategy.conflict(request.kind, request.name)
         body = tree if first else codec.decode(pristine)
         first = False
-        return strategy.prepare_update(api, request, old, body)
+        return strategy.draft_update(api, request, old, body)
 
     return await modify(api, request, change, tries=1 if asked else UPDATE_TRIES)
 
 
-async def modify(api: ApiServer, request: Request, change: Callable[[JSON, Entry], JSON], *, tries: int) -> Answer:
-    """Write what ``change(old tree, entry)`` makes of the object, which must be ready to store.
+async def modify(
+    api: ApiServer, request: Request, change: Callable[[JSON, Entry], JSON], *, tries: int, admitted: bool = False
+) -> Answer:
+    """Write what ``change(old tree, entry)`` makes of the object, once it is admitted and checked, or as it is where it
+    is ``admitted`` already.
 
     Nothing is written when it returns ``old`` itself. An object that nothing holds any longer is deleted. When
-    somebody else writes in between, ``change`` is asked again, ``tries`` times in all. Raises Conflict, NotFound.
+    somebody else writes in between, ``change`` is asked again, ``tries`` times in all. Raises Conflict, NotFound,
+    Invalid, and what refuses admission.
     """
     kind = request.kind
     strategy.check_unattached(kind, request.namespace, request.name)
@@ -107,6 +113,8 @@ async def modify(api: ApiServer, request: Request, change: Callable[[JSON, Entry
         new = change(old, entry)
         if new is old:
             return Answer(200, entry.data)
+        if not admitted:
+            new = await admit.update(api, request, new, old)
         data = stored(kind.resource, new)
         if request.options.dry_run:
             return Answer(200, with_revision(data, entry.revision))
