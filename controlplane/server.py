@@ -43,6 +43,8 @@ from controlplane.apiserver.streams.hub import add_routes as add_tunnel_routes
 from controlplane.apiserver.streams.logs import LogHandler
 from controlplane.apiserver.streams.logs import add_routes as add_log_routes
 from controlplane.apiserver.tokens import BootstrapTokens
+from controlplane.apiserver.webhooks.admission import WebhookAdmission
+from controlplane.apiserver.webhooks.caller import Caller
 from controlplane.controllers import system_namespaces
 from controlplane.controllers.taint_eviction import NODE, by_node
 from controlplane.leader import Leader
@@ -117,7 +119,9 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
             keys = await asyncio.to_thread(SigningKeys, settings.data_dir, clock)
         leading = await stack.enter_async_context(Supervisor())
         leader = Leader(client, certificates.ca, leading, clock, cluster_cidr=settings.cluster_cidr)
-        app = _wire(settings, api, leader, keys, f"https://{advertise}", clock, auditor)
+        caller = Caller(api)
+        stack.push_async_callback(caller.close)
+        app = _wire(settings, api, leader, keys, f"https://{advertise}", clock, auditor, caller)
         context = pki.server_context(certificates.server_certificate, certificates.server_key, certificates.ca_pem)
         runner = connections.runner(app, SHUTDOWN_TIMEOUT)
         await runner.setup()
@@ -142,6 +146,7 @@ def _wire(
     server: str,
     clock: Clock,
     auditor: Auditor | None,
+    caller: Caller,
 ) -> web.Application:
     pods = leader.informers.cache(PODS)
     pods.add_index(NODE, by_node)
@@ -166,6 +171,7 @@ def _wire(
     rbac = RbacAuthority(api)
     authorizer = Authorizer(StaticRules(), NodeAuthority(lookups), rbac)
     api.restrictions.append(Escalation(rbac, authorizer).check)
+    api.admission.append(WebhookAdmission(api, caller))
     extra: Sequence[Callable[[web.Application], None]] = (
         lambda app: add_heartbeat_routes(app, heartbeats),
         lambda app: add_tunnel_routes(app, hub),

@@ -77,10 +77,18 @@ CLUSTER_ROLE_BINDINGS = Resource(
     RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", False, rbac.ClusterRoleBinding
 )
 
+ADMISSION = "admissionregistration.k8s.io"
+MUTATING_WEBHOOK_CONFIGURATIONS = Resource(
+    ADMISSION, "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", False, Object
+)
+VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
+    ADMISSION, "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False, Object
+)
+
 ALL: tuple[Resource[Object], ...] = (
     NAMESPACES, NODES, PODS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES, ENDPOINTS, EVENTS, REPLICA_SETS,
     DEPLOYMENTS, ENDPOINT_SLICES, LEASES, CERTIFICATE_SIGNING_REQUESTS, ROLES, CLUSTER_ROLES, ROLE_BINDINGS,
-    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLE_BINDINGS, MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS,
 )  # type: ignore[assignment]  # fmt: skip
 
 _DECODERS = tuple(msgspec.json.Decoder(resource.type) for resource in ALL)

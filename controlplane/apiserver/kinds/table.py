@@ -22,6 +22,7 @@ from controlplane.apiserver.kinds.replicaset import REPLICA_SET
 from controlplane.apiserver.kinds.reviews import REVIEWS
 from controlplane.apiserver.kinds.service import SERVICE
 from controlplane.apiserver.kinds.serviceaccount import SERVICE_ACCOUNT
+from controlplane.apiserver.kinds.webhooks import MUTATING_WEBHOOK_CONFIGURATION, VALIDATING_WEBHOOK_CONFIGURATION
 
 KINDS: tuple[Kind, ...] = (
     CONFIG_MAP,
@@ -42,6 +43,8 @@ KINDS: tuple[Kind, ...] = (
     CLUSTER_ROLE,
     ROLE_BINDING,
     ROLE,
+    MUTATING_WEBHOOK_CONFIGURATION,
+    VALIDATING_WEBHOOK_CONFIGURATION,
     *REVIEWS,
 )
 

@@ -1,0 +1,190 @@
+"""MutatingWebhookConfiguration and ValidatingWebhookConfiguration: defaults, validation, columns.
+
+Pure. Rules and texts are those of pkg/apis/admissionregistration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from controlplane.apiserver.kinds.base import Column, Kind
+from controlplane.apiserver.kinds.causes import all_invalid, duplicate, forbidden, invalid, not_supported, required
+from controlplane.apiserver.kinds.cells import age_column, name_column
+from controlplane.apiserver.kinds.podspec.scheduling import validate_label_selector
+from shared.api import kinds, names
+from shared.api.errors import Cause
+from shared.api.meta import JSON
+
+_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
+_SCOPES = ("*", "Cluster", "Namespaced")
+_VERSIONS = ("v1", "v1beta1")
+_RESOURCE = re.compile(r"\*|[a-z0-9*]([-a-z0-9]*[a-z0-9])?(/(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?))?")
+_DEFAULTS: Mapping[str, Any] = {"failurePolicy": "Fail", "matchPolicy": "Equivalent", "timeoutSeconds": 10}
+
+
+def default_validating(obj: JSON) -> None:
+    for hook in obj.get("webhooks") or ():
+        for field, value in _DEFAULTS.items():
+            if hook.get(field) is None:
+                hook[field] = value
+        for field in ("namespaceSelector", "objectSelector"):
+            if hook.get(field) is None:
+                hook[field] = {}
+        default_rules(hook.get("rules") or ())
+        service = (hook.get("clientConfig") or {}).get("service")
+        if service is not None and service.get("port") is None:
+            service["port"] = 443
+
+
+def default_rules(rules: Iterable[JSON]) -> None:
+    """The scope of RuleWithOperations, in place."""
+    for rule in rules:
+        if not rule.get("scope"):
+            rule["scope"] = "*"
+
+
+def default_mutating(obj: JSON) -> None:
+    default_validating(obj)
+    for hook in obj.get("webhooks") or ():
+        if not hook.get("reinvocationPolicy"):
+            hook["reinvocationPolicy"] = "Never"
+
+
+def validate(obj: JSON, old: JSON | None) -> Iterable[Cause]:
+    seen: set[str] = set()
+    for index, hook in enumerate(obj.get("webhooks") or ()):
+        path = f"webhooks[{index}]"
+        yield from _webhook(hook, path)
+        if (name := hook.get("name") or "") in seen:
+            yield duplicate(f"{path}.name", name)
+        seen.add(name)
+
+
+def _webhook(hook: JSON, path: str) -> Iterator[Cause]:
+    name: str = hook.get("name") or ""
+    if not name:
+        yield required(f"{path}.name")
+    else:
+        yield from all_invalid(f"{path}.name", name, names.dns_subdomain(name))
+        if name.count(".") < 2:
+            yield invalid(f"{path}.name", name, "should be a domain with at least three segments separated by dots")
+    yield from validate_rules(hook.get("rules") or (), f"{path}.rules")
+    for field, valid in (("failurePolicy", ("Fail", "Ignore")), ("matchPolicy", ("Equivalent", "Exact"))):
+        if (value := hook.get(field)) not in valid:
+            yield not_supported(f"{path}.{field}", value, valid)
+    effects = ("None", "NoneOnDryRun")
+    if (effect := hook.get("sideEffects")) is None:
+        yield required(f"{path}.sideEffects", f"must specify one of {', '.join(effects)}")
+    elif effect not in effects:
+        yield not_supported(f"{path}.sideEffects", effect, effects)
+    if (policy := hook.get("reinvocationPolicy")) not in (None, "Never", "IfNeeded"):
+        yield not_supported(f"{path}.reinvocationPolicy", policy, ("IfNeeded", "Never"))
+    seconds = hook.get("timeoutSeconds")
+    if seconds is not None and not 1 <= seconds <= 30:
+        yield invalid(f"{path}.timeoutSeconds", seconds, "the timeout value must be between 1 and 30 seconds")
+    for field in ("namespaceSelector", "objectSelector"):
+        yield from validate_label_selector(hook.get(field) or {}, f"{path}.{field}")
+    if hook.get("matchConditions"):
+        yield forbidden(f"{path}.matchConditions", "CEL expressions of webhooks are not evaluated here yet")
+    yield from _client(hook.get("clientConfig") or {}, f"{path}.clientConfig")
+    versions = hook.get("admissionReviewVersions") or ()
+    if not versions:
+        yield required(f"{path}.admissionReviewVersions", f"must specify one of {', '.join(_VERSIONS)}")
+    elif not set(versions) & set(_VERSIONS):
+        detail = f"must include at least one of {', '.join(_VERSIONS)}"
+        yield invalid(f"{path}.admissionReviewVersions", list(versions), detail)
+
+
+def validate_rules(rules: Sequence[JSON], path: str) -> Iterator[Cause]:
+    """RuleWithOperations, as policies have them too."""
+    for index, rule in enumerate(rules):
+        at = f"{path}[{index}]"
+        for field in ("operations", "apiGroups", "apiVersions", "resources"):
+            values = rule.get(field) or ()
+            if not values:
+                yield required(f"{at}.{field}")
+            elif "*" in values and len(values) > 1 and field != "resources":
+                detail = f"if '*' is present, must not specify other {_WORDS[field]}"
+                yield invalid(f"{at}.{field}", list(values), detail)
+        for position, operation in enumerate(rule.get("operations") or ()):
+            if operation not in _OPERATIONS:
+                yield not_supported(f"{at}.operations[{position}]", operation, _OPERATIONS)
+        for position, resource in enumerate(rule.get("resources") or ()):
+            if not _RESOURCE.fullmatch(resource):
+                yield invalid(f"{at}.resources[{position}]", resource, "must be a resource, or resource/subresource")
+        if (scope := rule.get("scope")) not in (None, *_SCOPES):
+            yield not_supported(f"{at}.scope", scope, _SCOPES)
+
+
+_WORDS = {"operations": "operations", "apiGroups": "API groups", "apiVersions": "API versions"}
+
+
+def _client(config: JSON, path: str) -> Iterator[Cause]:
+    url, service = config.get("url"), config.get("service")
+    if (url is None) == (service is None):
+        yield required(path, "exactly one of url or service is required")
+    elif url is not None:
+        yield from _url(url, f"{path}.url")
+    elif service is not None:
+        for field in ("namespace", "name"):
+            if not service.get(field):
+                yield required(f"{path}.service.{field}", f"service {field} is required")
+        if (where := service.get("path")) and not where.startswith("/"):
+            yield invalid(f"{path}.service.path", where, "must start with a '/'")
+        port = service.get("port")
+        if port is not None and not 1 <= port <= 65535:
+            yield invalid(f"{path}.service.port", port, "must be between 1 and 65535, inclusive")
+
+
+def _url(url: str, path: str) -> Iterator[Cause]:
+    form = "; desired format: https://host[/path]"
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        yield required(path, f"url must be a valid URL: {error}{form}")
+        return
+    if parts.scheme != "https":
+        yield invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{form}")
+    if not parts.hostname:
+        yield invalid(path, parts.netloc, f"host must be specified{form}")
+    if parts.username is not None:
+        yield invalid(path, "", "user information is not permitted in the URL")
+    for name, value in (("fragments", parts.fragment), ("query parameters", parts.query)):
+        if value:
+            yield invalid(path, value, f"{name} are not permitted in the URL")
+
+
+def _count(obj: JSON, now: datetime) -> int:
+    return len(obj.get("webhooks") or ())
+
+
+_COLUMNS = (
+    name_column(),
+    Column("Webhooks", "integer", "Number of webhooks that the configuration has.", _count),
+    age_column(),
+)
+
+MUTATING_WEBHOOK_CONFIGURATION = Kind(
+    resource=kinds.MUTATING_WEBHOOK_CONFIGURATIONS,
+    singular="mutatingwebhookconfiguration",
+    categories=("api-extensions",),
+    columns=_COLUMNS,
+    default=default_mutating,
+    validate=validate,
+    has_generation=True,
+    spec_fields=("webhooks",),
+)
+VALIDATING_WEBHOOK_CONFIGURATION = Kind(
+    resource=kinds.VALIDATING_WEBHOOK_CONFIGURATIONS,
+    singular="validatingwebhookconfiguration",
+    categories=("api-extensions",),
+    columns=_COLUMNS,
+    default=default_validating,
+    validate=validate,
+    has_generation=True,
+    spec_fields=("webhooks",),
+)

@@ -1,0 +1,172 @@
+"""The admission plugins MutatingAdmissionWebhook and ValidatingAdmissionWebhook.
+
+Mutating webhooks are asked one after the other, by the names of their configurations; validating ones side by side.
+What one cannot answer is refused or let pass by its failurePolicy. The configurations are read off the watch cache
+and parsed once for each change. On the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import Counter
+
+from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.request import Request
+from controlplane.apiserver.resource_cache import ResourceCache
+from controlplane.apiserver.webhooks import matching, reviews
+from controlplane.apiserver.webhooks.caller import Caller, CallFailed
+from shared.api.errors import InternalError
+from shared.api.kinds import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, VALIDATING_WEBHOOK_CONFIGURATIONS, Resource
+from shared.api.meta import JSON
+
+logger = logging.getLogger(__name__)
+
+ASKED = Counter(
+    "longboat_admission_webhook_requests_total", "Questions to webhooks, by what came of them.", ["webhook", "outcome"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One webhook of a configuration."""
+
+    name: str
+    spec: JSON
+
+    @property
+    def reinvoked(self) -> bool:
+        return self.spec.get("reinvocationPolicy") == "IfNeeded"
+
+
+class _Configured:
+    """The webhooks of all configurations of one kind, as the watch cache has them now."""
+
+    def __init__(self, cache: ResourceCache) -> None:
+        self._cache = cache
+        self._revision = -1
+        self._webhooks: Sequence[Webhook] = ()
+
+    def all(self) -> Sequence[Webhook]:
+        if self._cache.changed != self._revision:
+            self._webhooks = [
+                Webhook(spec["name"], spec)
+                for entry in self._cache.entries()
+                for spec in entry.tree().get("webhooks") or ()
+            ]
+            self._revision = self._cache.changed
+        return self._webhooks
+
+
+class WebhookAdmission:
+    """A ``DynamicAdmission`` for ``ApiServer.admission``."""
+
+    def __init__(self, api: ApiServer, caller: Caller) -> None:
+        self._api, self._caller = api, caller
+        self._mutating = _Configured(_cache(api, MUTATING_WEBHOOK_CONFIGURATIONS))
+        self._validating = _Configured(_cache(api, VALIDATING_WEBHOOK_CONFIGURATIONS))
+
+    def concerns(self, request: Request, operation: str) -> bool:
+        if request.kind.resource.group == matching.OWN_GROUP:
+            return False
+        return any(
+            matching.rules_match(hook.spec.get("rules") or (), request, operation)
+            for configured in (self._mutating, self._validating)
+            for hook in configured.all()
+        )
+
+    async def mutate(self, request: Request, operation: str, obj: JSON, old: JSON | None) -> JSON:
+        changed_after: dict[str, JSON] = {}
+        current = obj
+        hooks = self._mutating.all()
+        for hook in hooks:
+            current = await self._mutated(hook, request, operation, current, old)
+            changed_after[hook.name] = current
+        for hook in hooks:  # those that want to see what others have changed since
+            if hook.reinvoked and changed_after[hook.name] != current:
+                current = await self._mutated(hook, request, operation, current, old)
+        return current
+
+    async def _mutated(self, hook: Webhook, request: Request, operation: str, obj: JSON, old: JSON | None) -> JSON:
+        if not self._matches(hook, request, operation, obj, old):
+            return obj
+        verdict = await self._ask(hook, request, operation, obj, old, mutates=True)
+        if verdict is None or not verdict.patch:
+            return obj
+        try:
+            return reviews.patched(obj, verdict.patch)
+        except reviews.BadAnswer as error:
+            self._failed(hook, error)
+            return obj
+
+    async def validate(self, request: Request, operation: str, obj: JSON | None, old: JSON | None) -> None:
+        hooks = [hook for hook in self._validating.all() if self._matches(hook, request, operation, obj, old)]
+        if not hooks:
+            return
+        # The first refusal in order is told, whichever comes first; each question has its own time limit.
+        results = await asyncio.gather(
+            *(self._ask(hook, request, operation, obj, old, mutates=False) for hook in hooks), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _matches(self, hook: Webhook, request: Request, operation: str, obj: JSON | None, old: JSON | None) -> bool:
+        return (
+            matching.rules_match(hook.spec.get("rules") or (), request, operation)
+            and matching.namespace_selected(hook.spec.get("namespaceSelector"), self._labels(request, obj, old))
+            and matching.object_selected(hook.spec.get("objectSelector"), obj, old)
+        )
+
+    def _labels(self, request: Request, obj: JSON | None, old: JSON | None) -> dict[str, str] | None:
+        """Labels of the object's namespace, which for a Namespace are its own; None for what is in none."""
+        if matching.is_namespace(request):
+            tree = obj or old or {}
+            own: dict[str, str] = (tree.get("metadata") or {}).get("labels") or {}
+            return own
+        if not request.namespace:
+            return None
+        cache = self._api.cache.find(NAMESPACES.group, NAMESPACES.plural)
+        entry = cache.get("", request.namespace) if cache else None
+        return entry.labels if entry else {}
+
+    async def _ask(
+        self, hook: Webhook, request: Request, operation: str, obj: JSON | None, old: JSON | None, *, mutates: bool
+    ) -> reviews.Verdict | None:
+        """None when it could not be asked and that is to be ignored. Raises its refusal, or InternalError."""
+        uid = str(uuid.uuid4())
+        versions = hook.spec.get("admissionReviewVersions") or ()
+        version = next((version for version in versions if version in ("v1", "v1beta1")), "v1")
+        body = reviews.question(request, operation, obj, old, uid, version)
+        timeout = float(hook.spec.get("timeoutSeconds") or 10)
+        try:
+            answer = await self._caller.ask(hook.spec.get("clientConfig") or {}, body, timeout)
+            verdict = reviews.read(answer, uid, hook.name, mutates=mutates)
+        except (CallFailed, reviews.BadAnswer) as error:
+            self._failed(hook, error)
+            return None
+        request.warnings.extend(verdict.warnings)
+        ASKED.labels(hook.name, "denied" if verdict.refusal else "allowed").inc()
+        if verdict.refusal is not None:
+            raise verdict.refusal
+        return verdict
+
+    def _failed(self, hook: Webhook, error: Exception) -> None:
+        ASKED.labels(hook.name, "failed").inc()
+        logger.warning("a webhook gave no usable answer", extra={"webhook": hook.name, "cause": str(error)})
+        if hook.spec.get("failurePolicy") != "Ignore":
+            raise InternalError(
+                f'Internal error occurred: failed calling webhook "{hook.name}": failed to call webhook: {error}'
+            ) from error
+
+
+def _cache(api: ApiServer, resource: Resource[Any]) -> ResourceCache:
+    found = api.cache.find(resource.group, resource.plural)
+    if found is None:
+        raise LookupError(f"{resource.group_resource} is not served")
+    return found
