@@ -61,6 +61,11 @@ SERVICES = Resource("", "v1", "services", "Service", True, core.Service)
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, core.Endpoints)
 EVENTS = Resource("", "v1", "events", "Event", True, core.Event)
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", True, apps.ReplicaSet)
+REPLICATION_CONTROLLERS = Resource("", "v1", "replicationcontrollers", "ReplicationController", True, Object)
+POD_TEMPLATES = Resource("", "v1", "podtemplates", "PodTemplate", True, Object)
+STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet", True, Object)
+DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True, Object)
+CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision", True, Object)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True, apps.Deployment)
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", True, apps.EndpointSlice)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", True, apps.Lease)
@@ -85,10 +90,19 @@ VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
     ADMISSION, "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False, Object
 )
 
+JOBS = Resource("batch", "v1", "jobs", "Job", True, Object)
+CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob", True, Object)
+HORIZONTAL_POD_AUTOSCALERS = Resource(
+    "autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True, Object
+)
+POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, Object)
+
 ALL: tuple[Resource[Object], ...] = (
     NAMESPACES, NODES, PODS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES, ENDPOINTS, EVENTS, REPLICA_SETS,
     DEPLOYMENTS, ENDPOINT_SLICES, LEASES, CERTIFICATE_SIGNING_REQUESTS, ROLES, CLUSTER_ROLES, ROLE_BINDINGS,
     CLUSTER_ROLE_BINDINGS, MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS,
+    REPLICATION_CONTROLLERS, POD_TEMPLATES, STATEFUL_SETS, DAEMON_SETS, CONTROLLER_REVISIONS,
+    JOBS, CRON_JOBS, HORIZONTAL_POD_AUTOSCALERS, POD_DISRUPTION_BUDGETS,
 )  # type: ignore[assignment]  # fmt: skip
 
 _DECODERS = tuple(msgspec.json.Decoder(resource.type) for resource in ALL)

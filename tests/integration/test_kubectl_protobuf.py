@@ -77,3 +77,24 @@ def test_drain_deletes_with_the_grace_period_that_it_says(cluster):
     assert meta["deletionGracePeriodSeconds"] == 7
     cluster.kubectl("delete", "pod", "p", "--force")
     assert json.loads(cluster.kubectl("get", "pods", "-o", "json").stdout)["items"] == []
+
+
+def test_workloads_that_are_created_typed(cluster):
+    cluster.kubectl("create", "namespace", "batch")
+    typed = ("--namespace", "batch")
+    cluster.kubectl("create", "job", "once", "--image", "busybox", *typed, "--", "true")
+    assert cluster.get("job", "once", *typed)["spec"]["completionMode"] == "NonIndexed"
+    cluster.kubectl("create", "cronjob", "hourly", "--image", "busybox", "--schedule", "@hourly", *typed)
+    cluster.kubectl("create", "job", "now", "--from", "cronjob/hourly", *typed)
+    (owner,) = cluster.get("job", "now", *typed)["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("CronJob", "hourly")
+    cluster.kubectl("create", "poddisruptionbudget", "some", "--selector", "app=x", "--min-available", "50%", *typed)
+    assert cluster.get("pdb", "some", *typed)["spec"]["minAvailable"] == "50%"
+    cluster.kubectl("create", "deployment", "d", "--image", "nginx:1", "--replicas", "0", *typed)
+    cluster.kubectl("autoscale", "deployment", "d", "--min", "2", "--max", "5", "--cpu", "70%", *typed)
+    spec = cluster.get("hpa", "d", *typed)["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 5)
+    assert spec["metrics"][0]["resource"]["target"] == {"type": "Utilization", "averageUtilization": 70}
+    for kind in ("job", "cronjob", "pdb", "hpa"):
+        assert cluster.kubectl("describe", kind, *typed).stdout
+    assert "Suspend" in cluster.kubectl("get", "cronjobs", "-o", "wide", *typed).stdout.title()

@@ -109,24 +109,33 @@ def format_selector(selector: JSON | None) -> str:
 
 def template_columns() -> tuple[Column, ...]:
     """The wide columns of everything that has a pod template and a selector."""
+    return (*container_columns("spec", "template"), selector_column("spec", "selector"))
+
+
+def container_columns(*template: str, priority: int = 1) -> tuple[Column, ...]:
+    """Names and images of the containers of the pod template at that path."""
 
     def containers(obj: JSON) -> Iterable[JSON]:
-        listed: Iterable[JSON] = at(obj, "spec", "template", "spec", "containers", default=())
+        listed: Iterable[JSON] = at(obj, *template, "spec", "containers", default=())
         return listed
 
     return (
         Column(
             "Containers", "string", "Names of each container in the template.",
-            lambda obj, now: ",".join(c.get("name", "") for c in containers(obj)), priority=1,
+            lambda obj, now: ",".join(c.get("name", "") for c in containers(obj)), priority=priority,
         ),
         Column(
             "Images", "string", "Images referenced by each container in the template.",
-            lambda obj, now: ",".join(c.get("image", "") for c in containers(obj)), priority=1,
+            lambda obj, now: ",".join(c.get("image", "") for c in containers(obj)), priority=priority,
         ),
-        Column(
-            "Selector", "string", "Label selector for the pods that belong to the object.",
-            lambda obj, now: format_selector(at(obj, "spec", "selector")), priority=1,
-        ),
+    )  # fmt: skip
+
+
+def selector_column(*path: str) -> Column:
+    """The label selector at that path."""
+    return Column(
+        "Selector", "string", "Label selector for the pods that belong to the object.",
+        lambda obj, now: format_selector(at(obj, *path)), priority=1,
     )  # fmt: skip
 
 

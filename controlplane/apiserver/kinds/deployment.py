@@ -18,7 +18,7 @@ from controlplane.apiserver.kinds.podtemplate import (
     template_warnings,
     validate_selector_and_template,
 )
-from controlplane.apiserver.kinds.workload_status import validate_counts
+from controlplane.apiserver.kinds.workload_status import validate_collisions, validate_counts
 from shared.api import intstr, kinds
 from shared.api.errors import Cause
 from shared.api.meta import JSON
@@ -73,13 +73,10 @@ def _strategy(strategy: JSON) -> list[Cause]:
     found: list[Cause] = []
     for field in ("maxUnavailable", "maxSurge"):
         found += int_or_percent(f"{path}.{field}", rolling.get(field))
-    if _is_zero(rolling.get("maxUnavailable")) and _is_zero(rolling.get("maxSurge")):
+    if is_zero(rolling.get("maxUnavailable")) and is_zero(rolling.get("maxSurge")):
         detail = "may not be 0 when `maxSurge` is 0"
         found.append(invalid(f"{path}.maxUnavailable", rolling.get("maxUnavailable"), detail))
-    share = rolling.get("maxUnavailable")
-    if isinstance(share, str) and _PERCENT.fullmatch(share) and intstr.percent(share) > 100:
-        found.append(invalid(f"{path}.maxUnavailable", share, "must not be greater than 100%"))
-    return found
+    return found + at_most_all(f"{path}.maxUnavailable", rolling.get("maxUnavailable"))
 
 
 def int_or_percent(path: str, value: Any) -> list[Cause]:
@@ -95,7 +92,15 @@ def int_or_percent(path: str, value: Any) -> list[Cause]:
     return non_negative(path, value)
 
 
-def _is_zero(value: Any) -> bool:
+def at_most_all(path: str, value: Any) -> list[Cause]:
+    """No percentage above 100."""
+    if isinstance(value, str) and _PERCENT.fullmatch(value) and intstr.percent(value) > 100:
+        return [invalid(path, value, "must not be greater than 100%")]
+    return []
+
+
+def is_zero(value: Any) -> bool:
+    """Whether a number or percentage asks for nothing, as one that cannot be read does."""
     if isinstance(value, str):
         return not _PERCENT.fullmatch(value) or intstr.percent(value) == 0
     return not value
@@ -105,10 +110,7 @@ def validate_status(obj: JSON, old: JSON | None) -> Iterable[Cause]:
     status: JSON = obj.get("status") or {}
     yield from validate_counts(status, ("updatedReplicas", "readyReplicas", "availableReplicas"))
     yield from non_negative("status.unavailableReplicas", status.get("unavailableReplicas"))
-    count, before = status.get("collisionCount") or 0, at(old, "status", "collisionCount", default=0)
-    yield from non_negative("status.collisionCount", count)
-    if count < before:
-        yield invalid("status.collisionCount", count, "cannot be decremented")
+    yield from validate_collisions(status, old)
 
 
 def _ready(obj: JSON, now: datetime) -> str:

@@ -1,7 +1,7 @@
 """Pod templates of workloads: defaults, validation and warnings, shared by every kind that has one.
 
-Pure. Paths begin with ``spec.template``. Rules and texts are those of ValidatePodTemplateSpecForReplicaSet in
-pkg/apis/apps/validation.
+Pure. Paths begin with ``spec.template`` where none is given. Rules and texts are those of ValidatePodTemplateSpec in
+pkg/apis/core/validation and ValidatePodTemplateSpecForReplicaSet in pkg/apis/apps/validation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ PATH = "spec.template"
 
 def default_template(workload: JSON) -> None:
     """Defaults of ``spec.template``, in place."""
-    template = workload.setdefault("spec", {}).setdefault("template", {})
+    default_template_spec(workload.setdefault("spec", {}).setdefault("template", {}))
+
+
+def default_template_spec(template: JSON) -> None:
+    """Defaults of a PodTemplateSpec, in place."""
     if template.get("metadata") is None:
         template["metadata"] = {}
     if template.get("spec") is None:
@@ -48,9 +52,7 @@ def validate_selector_and_template(spec: JSON, old: JSON | None) -> list[Cause]:
 
 
 def _template(template: JSON, selector: JSON | None) -> list[Cause]:
-    meta: JSON = template.get("metadata") or {}
-    spec: JSON = template.get("spec") or {}
-    labels = meta.get("labels") or {}
+    labels = (template.get("metadata") or {}).get("labels") or {}
     found: list[Cause] = []
     try:
         selects = from_label_selector(selector)
@@ -59,20 +61,51 @@ def _template(template: JSON, selector: JSON | None) -> list[Cause]:
     if not selects.empty and not selects.matches(labels):
         detail = "`selector` does not match template `labels`"
         found.append(invalid(f"{PATH}.metadata.labels", labels, detail))
-    found += validate_labels(labels, f"{PATH}.labels")
-    found += validate_annotations(meta.get("annotations"), f"{PATH}.annotations")
-    found += validate_pod_spec(spec, f"{PATH}.spec")
+    return found + validate_template(template, PATH) + runs_always(template, "ReplicaSet")
+
+
+def validate_template(template: JSON, path: str) -> list[Cause]:
+    """A PodTemplateSpec by itself: labels, annotations and the pod's spec, under ``path``."""
+    meta: JSON = template.get("metadata") or {}
+    spec: JSON = template.get("spec") or {}
+    found = validate_labels(meta.get("labels"), f"{path}.labels")
+    found += validate_annotations(meta.get("annotations"), f"{path}.annotations")
+    found += validate_pod_spec(spec, f"{path}.spec")
+    if spec.get("ephemeralContainers"):
+        found.append(forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template"))
+    return found
+
+
+def runs_always(template: JSON, kind: str) -> list[Cause]:
+    """The template of a kind whose pods never end. A policy that no pod may have is the pod spec's own fault."""
+    spec: JSON = template.get("spec") or {}
+    found: list[Cause] = []
     if (policy := spec.get("restartPolicy")) in ("OnFailure", "Never"):
         found.append(not_supported(f"{PATH}.spec.restartPolicy", policy, ("Always",)))
     if spec.get("activeDeadlineSeconds") is not None:
-        detail = "activeDeadlineSeconds in ReplicaSet is not Supported"
+        detail = f"activeDeadlineSeconds in {kind} is not Supported"
         found.append(forbidden(f"{PATH}.spec.activeDeadlineSeconds", detail))
-    if spec.get("ephemeralContainers"):
-        found.append(forbidden(f"{PATH}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template"))
     return found
+
+
+def matches_template(selector: JSON | None, template: JSON) -> list[Cause]:
+    """That a label selector selects the template's pods; None selects nothing. One that cannot be read is passed
+    over, since ``validate_label_selector`` says what is wrong with it."""
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    try:
+        if from_label_selector(selector).matches(labels):
+            return []
+    except BadRequest:
+        return []
+    return [invalid(f"{PATH}.metadata.labels", labels, "`selector` does not match template `labels`")]
 
 
 def template_warnings(workload: JSON) -> Iterable[str]:
     """What agents will not do for pods of this template."""
     template: JSON = (workload.get("spec") or {}).get("template") or {}
-    return pod_support.unsupported(template.get("spec") or {}, f"{PATH}.spec")
+    return template_spec_warnings(template, PATH)
+
+
+def template_spec_warnings(template: JSON, path: str) -> Iterable[str]:
+    """The same for a template at another path."""
+    return pod_support.unsupported(template.get("spec") or {}, f"{path}.spec")

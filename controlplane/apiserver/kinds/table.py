@@ -7,21 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from controlplane.apiserver.kinds.autoscaler import HORIZONTAL_POD_AUTOSCALER
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.kinds.configuration import CONFIG_MAP, SECRET
+from controlplane.apiserver.kinds.controllerrevision import CONTROLLER_REVISION
+from controlplane.apiserver.kinds.cronjob import CRON_JOB
 from controlplane.apiserver.kinds.csr import CERTIFICATE_SIGNING_REQUEST
+from controlplane.apiserver.kinds.daemonset import DAEMON_SET
 from controlplane.apiserver.kinds.deployment import DEPLOYMENT
+from controlplane.apiserver.kinds.disruption import POD_DISRUPTION_BUDGET
 from controlplane.apiserver.kinds.endpoints import ENDPOINT_SLICE, ENDPOINTS
 from controlplane.apiserver.kinds.event import EVENT
+from controlplane.apiserver.kinds.job import JOB
 from controlplane.apiserver.kinds.lease import LEASE
 from controlplane.apiserver.kinds.namespace import NAMESPACE
 from controlplane.apiserver.kinds.node import NODE
 from controlplane.apiserver.kinds.pod import POD
+from controlplane.apiserver.kinds.podtemplates import POD_TEMPLATE
 from controlplane.apiserver.kinds.rbac import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING
 from controlplane.apiserver.kinds.replicaset import REPLICA_SET
+from controlplane.apiserver.kinds.replicationcontroller import REPLICATION_CONTROLLER
 from controlplane.apiserver.kinds.reviews import REVIEWS
 from controlplane.apiserver.kinds.service import SERVICE
 from controlplane.apiserver.kinds.serviceaccount import SERVICE_ACCOUNT
+from controlplane.apiserver.kinds.statefulset import STATEFUL_SET
 from controlplane.apiserver.kinds.webhooks import MUTATING_WEBHOOK_CONFIGURATION, VALIDATING_WEBHOOK_CONFIGURATION
 
 KINDS: tuple[Kind, ...] = (
@@ -36,6 +45,15 @@ KINDS: tuple[Kind, ...] = (
     SERVICE,
     DEPLOYMENT,
     REPLICA_SET,
+    STATEFUL_SET,
+    DAEMON_SET,
+    CONTROLLER_REVISION,
+    REPLICATION_CONTROLLER,
+    POD_TEMPLATE,
+    JOB,
+    CRON_JOB,
+    HORIZONTAL_POD_AUTOSCALER,
+    POD_DISRUPTION_BUDGET,
     CERTIFICATE_SIGNING_REQUEST,
     LEASE,
     ENDPOINT_SLICE,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.apiserver.admission import Context, nodes, pods
+from controlplane.apiserver.admission import Context, nodes, pods, workloads
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.kinds.causes import refusal
@@ -65,24 +65,45 @@ def create(kind: Kind, request: Any) -> Any:
         pods.default_toleration_seconds(CONTEXT, obj)
     elif kind.resource.kind == "Node":
         nodes.taint_until_ready(CONTEXT, obj)
+    elif kind.resource.kind == "DaemonSet":
+        workloads.start_template_generation(CONTEXT, obj)
+    elif kind.resource.kind == "Job":
+        obj["metadata"]["uid"] = "c0ffee"
+        workloads.generate_selector(CONTEXT, obj)
     wrong = [*validate_metadata(kind, obj, None), *kind.validate(obj, None)]
     if wrong:
         raise refusal(kind.resource.group, kind.resource.kind, obj["metadata"].get("name", ""), wrong)
     return obj
 
 
-NEWER: dict[str, Any] = {
-    "Service": {"internalTrafficPolicy": "Cluster", "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"},
-}
-"""What 1.36 has in a spec that 1.20 had not."""
+RETAIN = {"whenDeleted": "Retain", "whenScaled": "Retain"}
+NEWER: dict[str, dict[str, Any]] = {
+    "Service": {
+        "spec.internalTrafficPolicy": "Cluster", "spec.ipFamilies": ["IPv4"], "spec.ipFamilyPolicy": "SingleStack",
+    },
+    "DaemonSet": {"spec.updateStrategy.rollingUpdate.maxSurge": 0},
+    "StatefulSet": {"spec.persistentVolumeClaimRetentionPolicy": RETAIN, "status.availableReplicas": 0},
+    "Job": {
+        "spec.completionMode": "NonIndexed", "spec.suspend": False, "spec.podReplacementPolicy": "TerminatingOrFailed",
+    },
+}  # fmt: skip
+"""What 1.36 has that 1.20 had not, by path."""
 
 
 def as_recorded(obj: Any, want: Any) -> Any:
     """``obj`` as 1.20 would have written it."""
     out = codec.copy(obj)
-    for field, value in NEWER.get(out["kind"], {}).items():
-        if out["spec"]["type"] != "ExternalName":
-            assert out["spec"].pop(field) == value
+    for path, value in NEWER.get(out["kind"], {}).items():
+        *parents, last = path.split(".")
+        holder = out
+        for parent in parents:
+            holder = holder[parent]
+        if out["spec"].get("type") != "ExternalName":
+            assert holder.pop(last) == value
+    if out["kind"] == "Job":  # which is told by labels of other names since 1.27
+        out["spec"]["selector"] = want["spec"]["selector"]
+        out["spec"]["template"]["metadata"]["labels"] = want["spec"]["template"]["metadata"]["labels"]
+        out["metadata"]["labels"] = want["metadata"]["labels"]
     if out["kind"] == "Namespace":
         assert out["metadata"].pop("labels") == {"kubernetes.io/metadata.name": "p"}
     template = want.get("spec", {}).get("template", {})
@@ -146,12 +167,23 @@ def test_defaults_are_a_fixed_point() -> None:
 COLUMNS_OF_1_36 = {
     "/api/v1/pods": {"Restarts": "string"},
 }
-ADDED_COLUMNS = {"/apis/certificates.k8s.io/v1/certificatesigningrequests": ["RequestedDuration"]}
+ADDED_COLUMNS = {
+    "/apis/batch/v1/jobs": ["Status"],
+    "/apis/batch/v1beta1/cronjobs": ["Timezone"],
+    "/apis/certificates.k8s.io/v1/certificatesigningrequests": ["RequestedDuration"],
+}
+
+
+RECORDED_VERSIONS = {
+    "EndpointSlice": "v1beta1", "CronJob": "v1beta1", "PodDisruptionBudget": "v1beta1",
+    "HorizontalPodAutoscaler": "v2beta2",
+}  # fmt: skip
+"""Of kinds whose version 1.20 had not yet."""
 
 
 def list_path(kind: Kind) -> str:
     resource = kind.resource
-    version = "v1beta1" if resource.group == "discovery.k8s.io" else resource.version
+    version = RECORDED_VERSIONS.get(resource.kind, resource.version)
     return f"/apis/{resource.group}/{version}/{resource.plural}" if resource.group else f"/api/v1/{resource.plural}"
 
 
