@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from controlplane.apiserver.admission import certificates, nodes, pods, services
+from controlplane.apiserver.admission import certificates, nodes, pods, services, storage
 from controlplane.apiserver.admission.context import Context
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.base import Kind
@@ -20,6 +20,8 @@ ON_CREATE: Mapping[tuple[str, str], Sequence[Create]] = {
     ("", "pods"): (pods.service_account, pods.priority, pods.default_toleration_seconds),
     ("", "nodes"): (nodes.taint_until_ready,),
     ("certificates.k8s.io", "certificatesigningrequests"): (certificates.requester,),
+    ("", "persistentvolumeclaims"): (storage.protect_claim,),
+    ("", "persistentvolumes"): (storage.protect_volume,),
 }
 """By (group, plural), in the order in which they run."""
 
