@@ -31,9 +31,9 @@ from controlplane.apiserver.kinds.reviews import REVIEWS
 from controlplane.apiserver.kinds.runtimeclass import RUNTIME_CLASS
 from controlplane.apiserver.kinds.service import SERVICE
 from controlplane.apiserver.kinds.serviceaccount import SERVICE_ACCOUNT
-from controlplane.apiserver.kinds.webhooks import MUTATING_WEBHOOK_CONFIGURATION, VALIDATING_WEBHOOK_CONFIGURATION
 from controlplane.apiserver.kinds.servicecidr import IP_ADDRESS, SERVICE_CIDR
 from controlplane.apiserver.kinds.storageclass import STORAGE_CLASS, VOLUME_ATTRIBUTES_CLASS
+from controlplane.apiserver.kinds.webhooks import MUTATING_WEBHOOK_CONFIGURATION, VALIDATING_WEBHOOK_CONFIGURATION
 
 KINDS: tuple[Kind, ...] = (
     CONFIG_MAP,
