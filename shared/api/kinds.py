@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from shared.api import apps, core, pod, rbac
+from shared.api import apps, core, pod, policies, rbac
 from shared.api.meta import Object
 
 T = TypeVar("T", bound=Object)
@@ -89,6 +89,29 @@ MUTATING_WEBHOOK_CONFIGURATIONS = Resource(
 VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
     ADMISSION, "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False, Object
 )
+LIMIT_RANGES = Resource("", "v1", "limitranges", "LimitRange", True, policies.LimitRange)
+RESOURCE_QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", True, policies.ResourceQuota)
+PERSISTENT_VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", False, policies.PersistentVolume)
+PERSISTENT_VOLUME_CLAIMS = Resource(
+    "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, policies.PersistentVolumeClaim
+)
+PRIORITY_CLASSES = Resource(
+    "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, policies.PriorityClass
+)
+RUNTIME_CLASSES = Resource("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", False, Object)
+STORAGE = "storage.k8s.io"
+STORAGE_CLASSES = Resource(STORAGE, "v1", "storageclasses", "StorageClass", False, Object)
+CSI_DRIVERS = Resource(STORAGE, "v1", "csidrivers", "CSIDriver", False, Object)
+CSI_NODES = Resource(STORAGE, "v1", "csinodes", "CSINode", False, Object)
+CSI_STORAGE_CAPACITIES = Resource(STORAGE, "v1", "csistoragecapacities", "CSIStorageCapacity", True, Object)
+VOLUME_ATTACHMENTS = Resource(STORAGE, "v1", "volumeattachments", "VolumeAttachment", False, Object)
+VOLUME_ATTRIBUTES_CLASSES = Resource(STORAGE, "v1", "volumeattributesclasses", "VolumeAttributesClass", False, Object)
+NETWORKING = "networking.k8s.io"
+INGRESSES = Resource(NETWORKING, "v1", "ingresses", "Ingress", True, Object)
+INGRESS_CLASSES = Resource(NETWORKING, "v1", "ingressclasses", "IngressClass", False, Object)
+NETWORK_POLICIES = Resource(NETWORKING, "v1", "networkpolicies", "NetworkPolicy", True, Object)
+SERVICE_CIDRS = Resource(NETWORKING, "v1", "servicecidrs", "ServiceCIDR", False, Object)
+IP_ADDRESSES = Resource(NETWORKING, "v1", "ipaddresses", "IPAddress", False, Object)
 
 JOBS = Resource("batch", "v1", "jobs", "Job", True, Object)
 CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob", True, Object)
@@ -103,6 +126,9 @@ ALL: tuple[Resource[Object], ...] = (
     CLUSTER_ROLE_BINDINGS, MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS,
     REPLICATION_CONTROLLERS, POD_TEMPLATES, STATEFUL_SETS, DAEMON_SETS, CONTROLLER_REVISIONS,
     JOBS, CRON_JOBS, HORIZONTAL_POD_AUTOSCALERS, POD_DISRUPTION_BUDGETS,
+    LIMIT_RANGES, RESOURCE_QUOTAS, PERSISTENT_VOLUMES, PERSISTENT_VOLUME_CLAIMS, PRIORITY_CLASSES, RUNTIME_CLASSES,
+    STORAGE_CLASSES, CSI_DRIVERS, CSI_NODES, CSI_STORAGE_CAPACITIES, VOLUME_ATTACHMENTS, VOLUME_ATTRIBUTES_CLASSES,
+    INGRESSES, INGRESS_CLASSES, NETWORK_POLICIES, SERVICE_CIDRS, IP_ADDRESSES,
 )  # type: ignore[assignment]  # fmt: skip
 
 _DECODERS = tuple(msgspec.json.Decoder(resource.type) for resource in ALL)

@@ -173,3 +173,30 @@ def ip(address: str) -> tuple[str, ...]:
     except ValueError:
         return ("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",)
     return ()
+
+
+def canonical_ip(address: str) -> tuple[str, ...]:
+    """An address in the one form that may name an object (IsValidIP since 1.33)."""
+    if wrong := ip(address):
+        return wrong
+    canonical = str(ipaddress.ip_address(address))
+    return () if canonical == address else (f'must be in canonical form ("{canonical}")',)
+
+
+def cidr(value: str) -> tuple[str, ...]:
+    """A range of addresses; bits of the host part are let pass, as Kubernetes does in its older fields."""
+    try:
+        if "/" not in value:
+            raise ValueError
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return ("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",)
+    return ()
+
+
+def canonical_cidr(value: str) -> tuple[str, ...]:
+    """A range of addresses in its one right form (IsValidCIDR since 1.33)."""
+    if wrong := cidr(value):
+        return wrong
+    canonical = str(ipaddress.ip_network(value, strict=False))
+    return () if canonical == value else (f'must be in canonical form ("{canonical}")',)

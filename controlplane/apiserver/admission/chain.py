@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from controlplane.apiserver.admission import certificates, nodes, pods, services, workloads
+from controlplane.apiserver.admission import certificates, nodes, pods, services, storage, workloads
 from controlplane.apiserver.admission.context import Context
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.base import Kind
@@ -22,6 +22,8 @@ ON_CREATE: Mapping[tuple[str, str], Sequence[Create]] = {
     ("certificates.k8s.io", "certificatesigningrequests"): (certificates.requester,),
     ("apps", "daemonsets"): (workloads.start_template_generation,),
     ("batch", "jobs"): (workloads.generate_selector,),
+    ("", "persistentvolumeclaims"): (storage.protect_claim,),
+    ("", "persistentvolumes"): (storage.protect_volume,),
 }
 """By (group, plural), in the order in which they run."""
 

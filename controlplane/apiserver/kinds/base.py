@@ -114,7 +114,8 @@ class Kind:
     """What happens to dependents when a delete names no propagation policy."""
 
     name_rule: str = "dns-subdomain"
-    """``dns-subdomain``, ``dns-label``, ``dns-1035-label`` or ``path-segment`` (for names such as RBAC's)."""
+    """``dns-subdomain``, ``dns-label``, ``dns-1035-label``, ``path-segment`` (for names such as RBAC's) or
+    ``ip-address``."""
 
     extra_verbs: Sequence[str] = field(default=())
 

@@ -22,6 +22,7 @@ NAME_RULES: Mapping[str, Callable[[str], tuple[str, ...]]] = {
     "dns-label": names.dns_label,
     "dns-1035-label": names.dns_1035_label,
     "path-segment": names.path_segment,
+    "ip-address": names.canonical_ip,
 }
 
 _STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))

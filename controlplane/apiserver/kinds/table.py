@@ -12,25 +12,36 @@ from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.kinds.configuration import CONFIG_MAP, SECRET
 from controlplane.apiserver.kinds.controllerrevision import CONTROLLER_REVISION
 from controlplane.apiserver.kinds.cronjob import CRON_JOB
+from controlplane.apiserver.kinds.csi import CSI_DRIVER, CSI_NODE, CSI_STORAGE_CAPACITY, VOLUME_ATTACHMENT
 from controlplane.apiserver.kinds.csr import CERTIFICATE_SIGNING_REQUEST
 from controlplane.apiserver.kinds.daemonset import DAEMON_SET
 from controlplane.apiserver.kinds.deployment import DEPLOYMENT
 from controlplane.apiserver.kinds.disruption import POD_DISRUPTION_BUDGET
 from controlplane.apiserver.kinds.endpoints import ENDPOINT_SLICE, ENDPOINTS
 from controlplane.apiserver.kinds.event import EVENT
+from controlplane.apiserver.kinds.ingress import INGRESS, INGRESS_CLASS
 from controlplane.apiserver.kinds.job import JOB
 from controlplane.apiserver.kinds.lease import LEASE
+from controlplane.apiserver.kinds.limitrange import LIMIT_RANGE
 from controlplane.apiserver.kinds.namespace import NAMESPACE
+from controlplane.apiserver.kinds.networkpolicy import NETWORK_POLICY
 from controlplane.apiserver.kinds.node import NODE
+from controlplane.apiserver.kinds.persistentvolume import PERSISTENT_VOLUME
+from controlplane.apiserver.kinds.persistentvolumeclaim import PERSISTENT_VOLUME_CLAIM
 from controlplane.apiserver.kinds.pod import POD
 from controlplane.apiserver.kinds.podtemplates import POD_TEMPLATE
+from controlplane.apiserver.kinds.priorityclass import PRIORITY_CLASS
 from controlplane.apiserver.kinds.rbac import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING
 from controlplane.apiserver.kinds.replicaset import REPLICA_SET
 from controlplane.apiserver.kinds.replicationcontroller import REPLICATION_CONTROLLER
+from controlplane.apiserver.kinds.resourcequota import RESOURCE_QUOTA
 from controlplane.apiserver.kinds.reviews import REVIEWS
+from controlplane.apiserver.kinds.runtimeclass import RUNTIME_CLASS
 from controlplane.apiserver.kinds.service import SERVICE
 from controlplane.apiserver.kinds.serviceaccount import SERVICE_ACCOUNT
+from controlplane.apiserver.kinds.servicecidr import IP_ADDRESS, SERVICE_CIDR
 from controlplane.apiserver.kinds.statefulset import STATEFUL_SET
+from controlplane.apiserver.kinds.storageclass import STORAGE_CLASS, VOLUME_ATTRIBUTES_CLASS
 from controlplane.apiserver.kinds.webhooks import MUTATING_WEBHOOK_CONFIGURATION, VALIDATING_WEBHOOK_CONFIGURATION
 
 KINDS: tuple[Kind, ...] = (
@@ -64,6 +75,23 @@ KINDS: tuple[Kind, ...] = (
     MUTATING_WEBHOOK_CONFIGURATION,
     VALIDATING_WEBHOOK_CONFIGURATION,
     *REVIEWS,
+    LIMIT_RANGE,
+    RESOURCE_QUOTA,
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
+    PRIORITY_CLASS,
+    RUNTIME_CLASS,
+    STORAGE_CLASS,
+    CSI_DRIVER,
+    CSI_NODE,
+    CSI_STORAGE_CAPACITY,
+    VOLUME_ATTACHMENT,
+    VOLUME_ATTRIBUTES_CLASS,
+    INGRESS,
+    INGRESS_CLASS,
+    NETWORK_POLICY,
+    SERVICE_CIDR,
+    IP_ADDRESS,
 )
 
 BY_RESOURCE: Mapping[tuple[str, str, str], Kind] = {

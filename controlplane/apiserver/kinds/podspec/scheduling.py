@@ -39,7 +39,7 @@ def _affinity(affinity: JSON, at: str) -> list[Cause]:
     if (node := affinity.get("nodeAffinity")) is not None:
         here = f"{at}.nodeAffinity"
         if (must := node.get(_REQUIRED)) is not None:
-            found += _node_selector(must, f"{here}.{_REQUIRED}")
+            found += validate_node_selector(must, f"{here}.{_REQUIRED}")
         for index, term in enumerate(node.get(_PREFERRED) or ()):
             place = f"{here}.{_PREFERRED}[{index}]"
             found += _weight(term, place) + _node_term(term.get("preference") or {}, f"{place}.preference")
@@ -58,7 +58,8 @@ def _weight(term: JSON, at: str) -> list[Cause]:
     return [] if 1 <= weight <= 100 else [invalid(f"{at}.weight", weight, "must be in the range 1-100")]
 
 
-def _node_selector(selector: JSON, at: str) -> list[Cause]:
+def validate_node_selector(selector: JSON, at: str) -> list[Cause]:
+    """The terms of which a node must match one."""
     terms = selector.get("nodeSelectorTerms") or ()
     if not terms:
         return [required(f"{at}.nodeSelectorTerms", "must have at least one node selector term")]
