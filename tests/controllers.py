@@ -15,6 +15,7 @@ from controlplane.apiserver.local_client import LocalClient
 from controlplane.controllers import system_namespaces
 from controlplane.controllers.base import Context
 from controlplane.controllers.csr import CsrController, CsrSettings
+from controlplane.controllers.disruption import DisruptionController
 from controlplane.controllers.endpoint_slices import EndpointSliceController
 from controlplane.controllers.endpoints import EndpointsController
 from controlplane.controllers.garbage import GarbageCollector
@@ -70,6 +71,7 @@ def factories() -> dict[str, Callable[[Context], Any]]:
         "serviceaccount-controller": lambda c: ServiceAccountController(c, CA.pem.decode()),
         "endpoint-controller": EndpointsController,
         "endpoint-slice-controller": EndpointSliceController,
+        "disruption-controller": DisruptionController,
         "token-cleaner": TokenCleaner,
         "csr-controller": lambda c: CsrController(c, CA, CsrSettings(takeover=0.5)),
     }

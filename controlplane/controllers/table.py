@@ -9,6 +9,7 @@ from controlplane.controllers.base import Context, Controller
 from controlplane.controllers.cluster_role_aggregation import ClusterRoleAggregation
 from controlplane.controllers.csr import CsrController
 from controlplane.controllers.deployment import DeploymentController
+from controlplane.controllers.disruption import DisruptionController
 from controlplane.controllers.endpoint_slices import EndpointSliceController
 from controlplane.controllers.endpoints import EndpointsController
 from controlplane.controllers.events import Recorder
@@ -42,6 +43,7 @@ def controllers(
         ("serviceaccount-controller", lambda context: ServiceAccountController(context, ca.pem.decode())),
         ("endpoint-controller", EndpointsController),
         ("endpoint-slice-controller", EndpointSliceController),
+        ("disruption-controller", DisruptionController),
         ("token-cleaner", TokenCleaner),
         ("clusterrole-aggregation-controller", ClusterRoleAggregation),
         ("csr-controller", lambda context: CsrController(context, ca)),

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from shared.api import apps, core, pod, policies, rbac
+from shared.api import apps, core, disruption, pod, policies, rbac
 from shared.api.meta import Object
 
 T = TypeVar("T", bound=Object)
@@ -61,9 +61,11 @@ SERVICES = Resource("", "v1", "services", "Service", True, core.Service)
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, core.Endpoints)
 EVENTS = Resource("", "v1", "events", "Event", True, core.Event)
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", True, apps.ReplicaSet)
-REPLICATION_CONTROLLERS = Resource("", "v1", "replicationcontrollers", "ReplicationController", True, Object)
+REPLICATION_CONTROLLERS = Resource(
+    "", "v1", "replicationcontrollers", "ReplicationController", True, disruption.ReplicationController
+)
 POD_TEMPLATES = Resource("", "v1", "podtemplates", "PodTemplate", True, Object)
-STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet", True, Object)
+STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet", True, disruption.StatefulSet)
 DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True, Object)
 CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision", True, Object)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True, apps.Deployment)
@@ -118,7 +120,9 @@ CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob", True, Object)
 HORIZONTAL_POD_AUTOSCALERS = Resource(
     "autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True, Object
 )
-POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, Object)
+POD_DISRUPTION_BUDGETS = Resource(
+    "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, disruption.PodDisruptionBudget
+)
 
 ALL: tuple[Resource[Object], ...] = (
     NAMESPACES, NODES, PODS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES, ENDPOINTS, EVENTS, REPLICA_SETS,

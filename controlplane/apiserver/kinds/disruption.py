@@ -75,6 +75,5 @@ POD_DISRUPTION_BUDGET = Kind(
     default=default,
     validate=validate,
     validate_status=validate_status,
-    inert=True,
     has_generation=True,
 )  # fmt: skip

@@ -1,25 +1,86 @@
-"""pods/eviction: a deletion that asks first (pkg/registry/core/pod/storage/eviction.go).
-
-What it asks are PodDisruptionBudgets, which are not served yet: until then an eviction is a graceful deletion, as it
-is in Kubernetes for a pod that no budget selects.
-"""
+"""pods/eviction: a deletion that asks the pod's disruption budget first (pkg/registry/core/pod/storage/eviction.go)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from controlplane.apiserver import schema
 from controlplane.apiserver.api import ApiServer
-from controlplane.apiserver.request import Request, delete_options
+from controlplane.apiserver.request import DeleteOptions, Request, delete_options
+from controlplane.apiserver.resource_cache import Entry
+from controlplane.apiserver.verbs import budgets
 from controlplane.apiserver.verbs.answer import Answer, success
 from controlplane.apiserver.verbs.delete import delete
-from shared.api.errors import BadRequest
+from controlplane.apiserver.verbs.write import UPDATE_TRIES, modify
+from shared.api.errors import BadRequest, Conflict
+from shared.api.meta import JSON
 
 GVK = ("policy", "v1", "Eviction")
+LOOKS = 5
+"""How often the pod is looked at anew when it changes between the decision and the deletion."""
 
 
 async def evict(api: ApiServer, request: Request, tree: Any) -> Answer:
-    """POST an Eviction to the pod ``request.name``. Raises BadRequest, Conflict, Invalid, NotFound."""
+    """POST an Eviction to the pod ``request.name``.
+
+    Raises BadRequest, Conflict, Invalid, NotFound, TooManyRequests (the budget does not allow it now), and
+    InternalError where several budgets select the pod.
+    """
+    options = _options(request, tree)
+    for look in range(LOOKS):
+        entry = api.entry(request.kind, request.namespace, request.name)
+        pod = entry.tree()
+        if options.uid and options.uid != pod["metadata"]["uid"]:
+            break  # the deletion says so
+        asked = await _ask(api, request, pod, options)
+        guarded = (
+            options if asked or options.resource_version else replace(options, resource_version=str(entry.revision))
+        )
+        try:
+            if asked and not options.dry_run:
+                await _mark(api, request)
+            await delete(api, request, guarded)
+        except Conflict:
+            if guarded is options or look == LOOKS - 1:
+                raise
+            continue  # the pod has changed, and may be one that a budget has to be asked about by now
+        return success(201)
+    await delete(api, request, options)
+    return success(201)
+
+
+async def _ask(api: ApiServer, request: Request, pod: JSON, options: DeleteOptions) -> bool:
+    """Whether a budget was asked, and has let the pod go. Raises TooManyRequests."""
+    if budgets.may_go_unasked(pod):
+        return False
+    budget = budgets.budget_of(api, pod)
+    if budget is None:
+        return True
+    if not budgets.is_asked(pod, budget.tree()):
+        return False
+    dry = replace(request.options, dry_run=options.dry_run)
+    await budgets.count_down(api, replace(request, options=dry), budget)
+    return True
+
+
+async def _mark(api: ApiServer, request: Request) -> None:
+    """Tell in the pod's conditions why it goes (KEP-3329)."""
+
+    def change(old: JSON, entry: Entry) -> JSON:
+        status = old.get("status") or {}
+        others = [c for c in status.get("conditions") or () if c.get("type") != "DisruptionTarget"]
+        why = {
+            "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting", "lastTransitionTime": api.now(),
+        }  # fmt: skip
+        return {**old, "status": {**status, "conditions": [*others, why]}}
+
+    await modify(api, request, change, tries=UPDATE_TRIES, admitted=True)
+
+
+def _options(request: Request, tree: Any) -> DeleteOptions:
+    """How to delete the pod, from a checked body. Raises BadRequest."""
     if not isinstance(tree, dict) or tree.get("kind", GVK[2]) != GVK[2]:
         raise BadRequest("the body must be an Eviction")
     if tree.get("apiVersion", "policy/v1") != "policy/v1":
@@ -31,5 +92,4 @@ async def evict(api: ApiServer, request: Request, tree: Any) -> Answer:
     if named != request.name:
         raise BadRequest(f"name in URL does not match name in Eviction object: {request.name}, {named}")
     runs = {"dryRun": "All"} if request.options.dry_run else {}
-    await delete(api, request, delete_options(runs, tree.get("deleteOptions")))
-    return success(201)
+    return delete_options(runs, tree.get("deleteOptions"))

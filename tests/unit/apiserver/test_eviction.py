@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from aiohttp.test_utils import TestClient
 
 from controlplane.apiserver.local_client import LocalClient
 from shared.api.errors import NotFound
-from shared.api.kinds import PODS
+from shared.api.kinds import POD_DISRUPTION_BUDGETS, PODS
 from shared.client.base import Binding
 
 PATH = "/api/v1/namespaces/g/pods/p/eviction"
@@ -71,3 +72,104 @@ async def test_a_pod_that_is_not_there(http: Http, client: LocalClient) -> None:
     assert (code, status["message"]) == (404, 'pods "p" not found')
     with pytest.raises(NotFound):
         await client.get(PODS, "p", "g")
+
+
+# --- budgets
+
+
+def pdb(name: str = "b", **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}} | spec}
+
+
+async def budgeted(client: LocalClient, status: dict[str, Any], *, ready: bool = True, **spec: Any) -> None:
+    """A budget with that status, and a pod ``p`` that runs and is selected by it."""
+    body = {"containers": [{"name": "c", "image": "i"}]}
+    meta = {"name": "p", "labels": {"a": "b"}}
+    made = await client.create(PODS, {"metadata": meta, "spec": body}, "g")
+    assert await client.bind([Binding("g", "p", made["metadata"]["uid"], "n")]) == [None]
+    conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
+    await client.patch(PODS, "p", {"status": {"phase": "Running", "conditions": conditions}}, "g", subresource="status")
+    await client.create(POD_DISRUPTION_BUDGETS, pdb(**spec), "g")
+    body = {"observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1} | status
+    await client.patch(POD_DISRUPTION_BUDGETS, "b", {"status": body}, "g", subresource="status")
+
+
+async def test_budget_that_allows_it_is_counted_down(http: Http, client: LocalClient) -> None:
+    allowed = {"type": "DisruptionAllowed", "status": "True", "reason": "SufficientPods",
+               "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}  # fmt: skip
+    await budgeted(client, {"disruptionsAllowed": 1, "conditions": [allowed]})
+    assert (await post(http))[0] == 201
+    status = (await client.get(POD_DISRUPTION_BUDGETS, "b", "g")).status
+    assert (status.disruptions_allowed, list(status.disrupted_pods)) == (0, ["p"])
+    assert (status.conditions[0].status, status.conditions[0].reason) == ("False", "InsufficientPods")
+    pod = await client.get(PODS, "p", "g")
+    assert pod.metadata.deletion_timestamp is not None
+    assert ("DisruptionTarget", "EvictionByEvictionAPI") in [(c.type, c.reason) for c in pod.status.conditions]
+
+
+async def test_trial_counts_nothing_down(http: Http, client: LocalClient) -> None:
+    await budgeted(client, {"disruptionsAllowed": 1})
+    assert (await post(http, deleteOptions={"dryRun": ["All"]}))[0] == 201
+    assert (await client.get(POD_DISRUPTION_BUDGETS, "b", "g")).status.disruptions_allowed == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        ({}, "The disruption budget b needs 1 healthy pods and has 1 currently"),
+        ({"observedGeneration": 0, "disruptionsAllowed": 5}, "still being processed by the server"),
+    ],
+    ids=["used up", "not worked out"],
+)
+async def test_budget_that_refuses(http: Http, client: LocalClient, status: dict[str, Any], cause: str) -> None:
+    await budgeted(client, status)
+    code, answer = await post(http)
+    assert (code, answer["reason"]) == (429, "TooManyRequests")
+    assert answer["message"] == "Cannot evict pod as it would violate the pod's disruption budget."
+    assert answer["details"]["causes"][0]["reason"] == "DisruptionBudget"
+    assert cause in answer["details"]["causes"][0]["message"]
+    assert (await client.get(PODS, "p", "g")).metadata.deletion_timestamp is None
+
+
+@pytest.mark.parametrize(
+    ("status", "spec", "code"),
+    [
+        ({}, {}, 201),
+        ({"currentHealthy": 0}, {}, 429),
+        ({"currentHealthy": 0}, {"unhealthyPodEvictionPolicy": "AlwaysAllow"}, 201),
+    ],
+    ids=["enough healthy ones", "too few", "always"],
+)
+async def test_pod_that_is_not_ready(
+    http: Http, client: LocalClient, status: dict[str, Any], spec: dict[str, Any], code: int
+) -> None:
+    await budgeted(client, status, ready=False, **spec)
+    assert (await post(http))[0] == code
+
+
+async def test_several_budgets_of_one_pod_are_refused(http: Http, client: LocalClient) -> None:
+    await budgeted(client, {"disruptionsAllowed": 1})
+    await client.create(POD_DISRUPTION_BUDGETS, pdb("c"), "g")
+    code, answer = await post(http)
+    assert (code, "more than one PodDisruptionBudget" in answer["message"]) == (500, True)
+
+
+async def test_pod_that_has_ended_asks_nobody(http: Http, client: LocalClient) -> None:
+    await budgeted(client, {})
+    await client.patch(PODS, "p", {"status": {"phase": "Succeeded"}}, "g", subresource="status")
+    assert (await post(http))[0] == 201
+
+
+async def test_two_evictions_never_share_one_allowance(http: Http, client: LocalClient) -> None:
+    await budgeted(client, {"disruptionsAllowed": 1})
+    made = await client.create(PODS, {"metadata": {"name": "q", "labels": {"a": "b"}},
+                                      "spec": {"containers": [{"name": "c", "image": "i"}]}}, "g")  # fmt: skip
+    assert await client.bind([Binding("g", "q", made["metadata"]["uid"], "n")]) == [None]
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    await client.patch(PODS, "q", {"status": ready}, "g", subresource="status")
+
+    async def evict(name: str) -> int:
+        async with http.post(f"/api/v1/namespaces/g/pods/{name}/eviction", json={}) as response:
+            return response.status
+
+    assert sorted(await asyncio.gather(evict("p"), evict("q"))) == [201, 429]
