@@ -326,7 +326,7 @@ def check_namespace(api: ApiServer, kind: Kind, namespace: str, name: str) -> No
 def check_unattached(kind: Kind, namespace: str, name: str) -> None:
     """Node Leases live by heartbeats: an ordinary write would detach one from its store lease, and the death of its
     node would go unnoticed. Raises Forbidden."""
-    if kind.resource.plural == LEASES.plural and namespace == NODE_LEASE_NAMESPACE:
+    if kind.resource == LEASES and namespace == NODE_LEASE_NAMESPACE:
         raise Forbidden(
             f'leases.coordination.k8s.io "{name}" is forbidden: only heartbeats write the Lease of a node',
             group=LEASES.group, kind=LEASES.plural, name=name,
@@ -338,7 +338,7 @@ def is_finished(obj: JSON) -> bool:
     meta: JSON = obj["metadata"]
     if not meta.get("deletionTimestamp") or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds"):
         return False
-    return not (obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
+    return not (obj["kind"] == "Namespace" and obj["apiVersion"] == "v1" and (obj.get("spec") or {}).get("finalizers"))
 
 
 def conflict(kind: Kind, name: str, why: str = "") -> Conflict:

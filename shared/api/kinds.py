@@ -60,6 +60,8 @@ SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True,
 SERVICES = Resource("", "v1", "services", "Service", True, core.Service)
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, core.Endpoints)
 EVENTS = Resource("", "v1", "events", "Event", True, core.Event)
+EVENTS_V1 = Resource("events.k8s.io", "v1", "events", "Event", True, Object)
+"""The same objects as ``EVENTS``, so not in ``ALL``."""
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", True, apps.ReplicaSet)
 REPLICATION_CONTROLLERS = Resource("", "v1", "replicationcontrollers", "ReplicationController", True, Object)
 POD_TEMPLATES = Resource("", "v1", "podtemplates", "PodTemplate", True, Object)

@@ -56,9 +56,9 @@ class Subresource:
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """A row of the table of kinds."""
+    """A row of the table of kinds. Two rows are the same only if they are one."""
 
     resource: Resource[Any]
     singular: str
@@ -120,6 +120,29 @@ class Kind:
 
     keeps_status_on_create: bool = False
     """Whether a new object keeps the status it came with (a Node's does); else the server drops it first."""
+
+    openapi: Mapping[str, Any] = field(default_factory=dict)
+    """Of a custom kind: its schema in OpenAPI 3.0, with references into Kubernetes' definitions."""
+
+    storage: Kind | None = None
+    """The row whose objects these are, where this one is another version of them: what is stored, and under which
+    key. None: its own."""
+
+    from_stored: Callable[[JSON], JSON] | None = None
+    """A stored tree as this version shows it; the tree given may be changed. None: as it is stored."""
+
+    to_stored: Callable[[JSON], JSON] | None = None
+    """A tree of this version as it is stored; the one given is left alone. None: as it is."""
+
+    @property
+    def is_view(self) -> bool:
+        """Whether its objects are stored as those of another row."""
+        return self.storage is not None
+
+    @property
+    def stored_as(self) -> Kind:
+        """The row that says how and where its objects are stored."""
+        return self if self.storage is None else self.storage
 
     @property
     def has_status(self) -> bool:

@@ -18,6 +18,7 @@ from controlplane.apiserver.kinds.deployment import DEPLOYMENT
 from controlplane.apiserver.kinds.disruption import POD_DISRUPTION_BUDGET
 from controlplane.apiserver.kinds.endpoints import ENDPOINT_SLICE, ENDPOINTS
 from controlplane.apiserver.kinds.event import EVENT
+from controlplane.apiserver.kinds.event_v1 import EVENT_V1
 from controlplane.apiserver.kinds.job import JOB
 from controlplane.apiserver.kinds.lease import LEASE
 from controlplane.apiserver.kinds.namespace import NAMESPACE
@@ -63,6 +64,7 @@ KINDS: tuple[Kind, ...] = (
     ROLE,
     MUTATING_WEBHOOK_CONFIGURATION,
     VALIDATING_WEBHOOK_CONFIGURATION,
+    EVENT_V1,
     *REVIEWS,
 )
 
