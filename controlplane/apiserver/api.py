@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from controlplane.apiserver.cache import WatchCache
+from controlplane.apiserver.custom.serving import CustomKinds
 from controlplane.apiserver.encoding import storage_key
 from controlplane.apiserver.expiry import EventLeases
 from controlplane.apiserver.health import Health
@@ -87,6 +88,7 @@ class ApiServer:
         self.rng = rng or random.Random()  # noqa: S311 - names and uids are no secrets
         self.toleration_seconds = toleration_seconds
         self.cache = WatchCache(store, self.kinds, history=history)
+        CustomKinds(self.kinds, self.cache)
         self.restrictions: list[Restriction] = []
         """Asked before every write of an object whether its writer may write just that."""
         self.admission: list[DynamicAdmission] = []
@@ -113,6 +115,12 @@ class ApiServer:
     def kind(self, group: str, version: str, plural: str) -> Kind | None:
         """The kind that a path names."""
         return self.kinds.find(group, version, plural)
+
+    def is_served(self, kind: Kind, verb: str) -> bool:
+        """Whether a kind that was found before an await is still there, with this verb."""
+        resource = kind.resource
+        now = self.kinds.find(resource.group, resource.version, resource.plural)
+        return now is not None and verb in now.verbs
 
     def of(self, kind: Kind) -> Shown:
         return self.cache.of(kind)

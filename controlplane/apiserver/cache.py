@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from controlplane.apiserver.encoding import without_revision
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.resource_cache import ResourceCache, Shown
+from controlplane.apiserver.unserved import nothing
 from controlplane.apiserver.versions import VersionView
 from controlplane.store.base import Change, CompactedError, Store, StoreUnavailable, WatchLagged
 from shared.work.backoff import Backoff
@@ -60,6 +61,8 @@ class WatchCache:
         view = self._views.get(key)
         if view is None or view.kind is not kind:
             stored = kind.stored_as.resource
+            if (stored.group, stored.plural) not in self._by_kind:
+                raise nothing()  # its definition went while a request was under way
             view = self._views[key] = VersionView(self._by_kind[stored.group, stored.plural], kind)
         return view
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from shared.api import apps, core, pod, rbac
+from shared.api import apps, core, extensions, pod, rbac
 from shared.api.meta import Object
 
 T = TypeVar("T", bound=Object)
@@ -99,10 +99,16 @@ HORIZONTAL_POD_AUTOSCALERS = Resource(
 )
 POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, Object)
 
+CUSTOM_RESOURCE_DEFINITIONS = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False,
+    extensions.CustomResourceDefinition,
+)  # fmt: skip
+
 ALL: tuple[Resource[Object], ...] = (
     NAMESPACES, NODES, PODS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES, ENDPOINTS, EVENTS, REPLICA_SETS,
     DEPLOYMENTS, ENDPOINT_SLICES, LEASES, CERTIFICATE_SIGNING_REQUESTS, ROLES, CLUSTER_ROLES, ROLE_BINDINGS,
-    CLUSTER_ROLE_BINDINGS, MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS,
+    CLUSTER_ROLE_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS,
+    MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS,
     REPLICATION_CONTROLLERS, POD_TEMPLATES, STATEFUL_SETS, DAEMON_SETS, CONTROLLER_REVISIONS,
     JOBS, CRON_JOBS, HORIZONTAL_POD_AUTOSCALERS, POD_DISRUPTION_BUDGETS,
 )  # type: ignore[assignment]  # fmt: skip

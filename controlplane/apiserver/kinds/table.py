@@ -11,6 +11,7 @@ from controlplane.apiserver.kinds.autoscaler import HORIZONTAL_POD_AUTOSCALER
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.kinds.configuration import CONFIG_MAP, SECRET
 from controlplane.apiserver.kinds.controllerrevision import CONTROLLER_REVISION
+from controlplane.apiserver.kinds.crd import CUSTOM_RESOURCE_DEFINITION
 from controlplane.apiserver.kinds.cronjob import CRON_JOB
 from controlplane.apiserver.kinds.csr import CERTIFICATE_SIGNING_REQUEST
 from controlplane.apiserver.kinds.daemonset import DAEMON_SET
@@ -65,6 +66,7 @@ KINDS: tuple[Kind, ...] = (
     MUTATING_WEBHOOK_CONFIGURATION,
     VALIDATING_WEBHOOK_CONFIGURATION,
     EVENT_V1,
+    CUSTOM_RESOURCE_DEFINITION,
     *REVIEWS,
 )
 

@@ -86,6 +86,8 @@ async def delete_collection(api: ApiServer, request: Request, options: DeleteOpt
 
 def _marked(api: ApiServer, kind: Kind, old: JSON, options: DeleteOptions) -> JSON | None:
     """What a delete makes of the object: None when it goes now, ``old`` itself when nothing changes."""
+    if kind.on_deletion is not None and not old["metadata"].get("deletionTimestamp"):
+        old = kind.on_deletion(old, api.now())
     was: JSON = old["metadata"]
     finalizers = _finalizers(kind, was.get("finalizers") or [], options)
     graceful = kind.default_grace_seconds is not None

@@ -45,6 +45,8 @@ async def insert(api: ApiServer, request: Request, obj: JSON, *, generated: bool
     that is taken. Raises AlreadyExists, Forbidden, Invalid, and what refuses admission."""
     kind = request.kind
     obj = await admit.create(api, request, obj)
+    if kind.custom is not None and not api.is_served(kind, "create"):
+        raise not_allowed()  # its definition went meanwhile
     for attempt in range(NAME_TRIES):
         name = obj["metadata"]["name"]
         data = stored(kind.resource, obj)
