@@ -97,6 +97,10 @@ CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob", True, Object)
 HORIZONTAL_POD_AUTOSCALERS = Resource(
     "autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True, Object
 )
+HORIZONTAL_POD_AUTOSCALERS_V1 = Resource(
+    "autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True, Object
+)
+"""The same objects as ``HORIZONTAL_POD_AUTOSCALERS``, so not in ``ALL``."""
 POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, Object)
 
 CUSTOM_RESOURCE_DEFINITIONS = Resource(

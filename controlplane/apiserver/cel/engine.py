@@ -113,12 +113,19 @@ def _environment(variables: tuple[str, ...]) -> Any:
     )
 
 
+_WORDS = (
+    (re.compile(r'Key not found in map : "?([^"]*)"?'), r"no such key: \1"),
+    (re.compile(r"No matching overloads found : "), "no such overload: "),
+)
+"""The library's words for what Kubernetes' users know by others."""
 _CODES = re.compile(r"^(?:[A-Z_]+: )+|\s*\[[A-Z_]+\]$")
 
 
 def _message(error: Any) -> str:
     """The library's text without its status codes and without the picture of where in the source it is."""
     text = _CODES.sub("", str(error).strip())
+    for pattern, words in _WORDS:
+        text = pattern.sub(words, text)
     return "; ".join(line.strip() for line in text.splitlines() if not line.startswith(" |")).strip()
 
 

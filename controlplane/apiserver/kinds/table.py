@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controlplane.apiserver.kinds.autoscaler import HORIZONTAL_POD_AUTOSCALER
+from controlplane.apiserver.kinds.autoscaler_v1 import HORIZONTAL_POD_AUTOSCALER_V1
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.kinds.configuration import CONFIG_MAP, SECRET
 from controlplane.apiserver.kinds.controllerrevision import CONTROLLER_REVISION
@@ -66,6 +67,7 @@ KINDS: tuple[Kind, ...] = (
     MUTATING_WEBHOOK_CONFIGURATION,
     VALIDATING_WEBHOOK_CONFIGURATION,
     EVENT_V1,
+    HORIZONTAL_POD_AUTOSCALER_V1,
     CUSTOM_RESOURCE_DEFINITION,
     *REVIEWS,
 )
