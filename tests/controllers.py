@@ -15,6 +15,7 @@ from controlplane.apiserver.local_client import LocalClient
 from controlplane.controllers import system_namespaces
 from controlplane.controllers.base import Context
 from controlplane.controllers.csr import CsrController, CsrSettings
+from controlplane.controllers.custom_resources import CustomResourceFinalizer, CustomResourceNames
 from controlplane.controllers.disruption import DisruptionController
 from controlplane.controllers.endpoint_slices import EndpointSliceController
 from controlplane.controllers.endpoints import EndpointsController
@@ -65,6 +66,8 @@ def factories() -> dict[str, Callable[[Context], Any]]:
         "taint-eviction-controller": TaintEvictionController,
         "node-ipam-controller": lambda c: NodeIpamController(c, "10.42.0.0/16"),
         "pod-garbage-collector": lambda c: PodGcController(c, PodGcSettings(quarantine=0.1, finished=5)),
+        "crd-naming": CustomResourceNames,
+        "crd-finalizer": CustomResourceFinalizer,
         "garbage-collector-controller": GarbageCollector,
         "namespace-controller": NamespaceController,
         "system-namespaces": SystemNamespacesController,

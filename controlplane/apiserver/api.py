@@ -1,4 +1,4 @@
-"""What the verbs work on: the store, the watch cache, the table of kinds, time and randomness.
+"""What the verbs work on: the store, the watch cache, the registry of kinds, time and randomness.
 
 Owns nothing else; each verb is a function in ``verbs`` that takes an ``ApiServer`` first. One event loop.
 """
@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from controlplane.apiserver.cache import WatchCache
+from controlplane.apiserver.custom.serving import CustomKinds
 from controlplane.apiserver.encoding import storage_key
 from controlplane.apiserver.expiry import EventLeases
 from controlplane.apiserver.health import Health
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Request
-from controlplane.apiserver.resource_cache import Entry, ResourceCache
+from controlplane.apiserver.resource_cache import Entry, Shown
 from controlplane.store.base import (
     Compare,
     Delete,
@@ -31,6 +33,7 @@ from controlplane.store.base import (
     TxnResult,
 )
 from shared.api.errors import Cause, InternalError, NotFound, ServiceUnavailable, Timeout
+from shared.api.kinds import EVENTS
 from shared.api.meta import JSON, timestamp
 from shared.work.clock import Clock, SystemClock
 
@@ -80,11 +83,12 @@ class ApiServer:
         event_ttl: float = 3600.0,
     ) -> None:
         self.store = store
-        self.kinds = tuple(kinds)
+        self.kinds = Registry(kinds)
         self.clock = clock or SystemClock()
         self.rng = rng or random.Random()  # noqa: S311 - names and uids are no secrets
         self.toleration_seconds = toleration_seconds
         self.cache = WatchCache(store, self.kinds, history=history)
+        CustomKinds(self.kinds, self.cache)
         self.restrictions: list[Restriction] = []
         """Asked before every write of an object whether its writer may write just that."""
         self.admission: list[DynamicAdmission] = []
@@ -93,7 +97,6 @@ class ApiServer:
         self._event_leases = EventLeases(store, self.clock, event_ttl)
         self.health = Health()
         self.health.add("watch-cache", lambda: None if self.cache.ready else "the watch cache is not in step yet")
-        self._by_path = {(k.resource.group, k.resource.version, k.resource.plural): k for k in self.kinds}
 
     async def run(self) -> None:
         """Keep the watch cache true, until cancelled or closed. An essential service: its failure is the server's."""
@@ -111,9 +114,15 @@ class ApiServer:
 
     def kind(self, group: str, version: str, plural: str) -> Kind | None:
         """The kind that a path names."""
-        return self._by_path.get((group, version, plural))
+        return self.kinds.find(group, version, plural)
 
-    def of(self, kind: Kind) -> ResourceCache:
+    def is_served(self, kind: Kind, verb: str) -> bool:
+        """Whether a kind that was found before an await is still there, with this verb."""
+        resource = kind.resource
+        now = self.kinds.find(resource.group, resource.version, resource.plural)
+        return now is not None and verb in now.verbs
+
+    def of(self, kind: Kind) -> Shown:
         return self.cache.of(kind)
 
     def entry(self, kind: Kind, namespace: str, name: str) -> Entry:
@@ -156,7 +165,7 @@ class ApiServer:
 
     async def put(self, kind: Kind, key: str, data: bytes) -> Put:
         """The write of an object's bytes, with the lease that objects of its kind end with."""
-        if kind.resource.kind != "Event":
+        if kind.stored_as.resource != EVENTS:
             return Put(key, data)
         try:
             return Put(key, data, await self._event_leases.current())
@@ -164,7 +173,7 @@ class ApiServer:
             raise ServiceUnavailable(f"the store is not available: {error}", retry_after_seconds=1) from error
 
     def key(self, kind: Kind, namespace: str, name: str) -> str:
-        return storage_key(kind.resource, namespace, name)
+        return storage_key(kind.stored_as.resource, namespace, name)
 
     # --- values
 

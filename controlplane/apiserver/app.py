@@ -46,11 +46,14 @@ def build_app(
     return app
 
 
-def _served(api: ApiServer) -> frozenset[tuple[str, str]]:
-    pairs = {("nodes", subresource) for subresource in ("heartbeat", "tunnel", "streams")}  # the agents' own
-    for kind in api.kinds:
-        pairs |= {(kind.resource.plural, subresource) for subresource in ("", *(sub.name for sub in kind.subresources))}
-    return frozenset(pairs)
+_AGENTS_OWN = frozenset(("nodes", subresource) for subresource in ("heartbeat", "tunnel", "streams"))
+
+
+def _served(api: ApiServer) -> Callable[[tuple[str, str]], bool]:
+    def served(pair: tuple[str, str]) -> bool:
+        return pair in _AGENTS_OWN or pair in api.kinds.subresources
+
+    return served
 
 
 def _closer(api: ApiServer) -> Callable[[web.Application], Awaitable[None]]:

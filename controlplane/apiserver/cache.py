@@ -15,10 +15,13 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from controlplane.apiserver.encoding import without_revision
 from controlplane.apiserver.kinds.base import Kind
-from controlplane.apiserver.resource_cache import ResourceCache
+from controlplane.apiserver.resource_cache import ResourceCache, Shown
+from controlplane.apiserver.unserved import nothing
+from controlplane.apiserver.versions import VersionView
 from controlplane.store.base import Change, CompactedError, Store, StoreUnavailable, WatchLagged
 from shared.work.backoff import Backoff
 
@@ -36,19 +39,64 @@ class WatchCache:
         self._kinds = tuple(kinds)
         self._resources: dict[str, ResourceCache] = {}
         self._by_kind: dict[tuple[str, str], ResourceCache] = {}
-        self.revision = 0
+        self.revision = self._applying = 0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._sequence = itertools.count()
         self._ready = asyncio.Event()
         self._closed = False
+        self._views: dict[tuple[str, str, str], VersionView] = {}
+        self._unclaimed: dict[str, dict[str, tuple[bytes, int]]] = {}
+        """By prefix: stored bytes and revisions of keys that no kind served now has, for a kind that may come."""
+        self._followers: dict[ResourceCache, Callable[[], None]] = {}
         for kind in self._kinds:
-            cache = ResourceCache(kind, history)
-            self._resources[cache.prefix] = cache
-            self._by_kind[kind.resource.group, kind.resource.plural] = cache
+            if not kind.is_view:
+                self._make(kind)
 
-    def of(self, kind: Kind) -> ResourceCache:
-        """The cache of one kind."""
-        return self._by_kind[kind.resource.group, kind.resource.plural]
+    def of(self, kind: Kind) -> Shown:
+        """What readers have of one kind: the cache of what is stored, or that as this version shows it."""
+        resource = kind.resource
+        if not kind.is_view:
+            return self._by_kind[resource.group, resource.plural]
+        key = resource.group, resource.version, resource.plural
+        view = self._views.get(key)
+        if view is None or view.kind is not kind:
+            stored = kind.stored_as.resource
+            if (stored.group, stored.plural) not in self._by_kind:
+                raise nothing()  # its definition went while a request was under way
+            view = self._views[key] = VersionView(self._by_kind[stored.group, stored.plural], kind)
+        return view
+
+    # --- kinds that come and go
+
+    def follow(self, group: str, plural: str, follower: Callable[[], None]) -> None:
+        """Have ``follower`` called after every change of a resource and after every first list, before anybody else
+        can see that state. It must not raise."""
+        self._followers[self._by_kind[group, plural]] = follower
+
+    def add(self, kind: Kind) -> None:
+        """Keep a cache of a stored kind from now on, filled with what the store has of it already."""
+        cache = self._make(kind)
+        cache.reset(max(self.revision, self._applying))
+        for key, (value, revision) in self._unclaimed.pop(cache.prefix, {}).items():
+            cache.load(key, value, revision)
+        cache.loaded()
+
+    def drop(self, group: str, plural: str) -> None:
+        """End the watches of a resource and forget it; what is stored of it stays."""
+        cache = self._by_kind.pop((group, plural))
+        del self._resources[cache.prefix]
+        for key in [key for key, view in self._views.items() if view.prefix == cache.prefix]:
+            del self._views[key]
+        left = {cache.prefix + entry.key: (without_revision(entry.data), entry.revision) for entry in cache.entries()}
+        if left:
+            self._unclaimed[cache.prefix] = left
+        cache.end_watches()
+
+    def _make(self, kind: Kind) -> ResourceCache:
+        cache = ResourceCache(kind, self._history)
+        self._resources[cache.prefix] = cache
+        self._by_kind[kind.resource.group, kind.resource.plural] = cache
+        return cache
 
     def find(self, group: str, plural: str) -> ResourceCache | None:
         """The cache of ``plural`` in ``group``, if it is served."""
@@ -122,12 +170,17 @@ class WatchCache:
         try:
             for cache in self._resources.values():
                 cache.reset(base)
+            self._unclaimed.clear()
             for pair in whole.items:
                 if (cache_ := self._resource(pair.key)) is not None:
                     cache_.load(pair.key, pair.value, pair.mod_revision)
+                else:
+                    self._unclaimed.setdefault(_prefix(pair.key), {})[pair.key] = pair.value, pair.mod_revision
             for cache in self._resources.values():
                 cache.loaded()
-            self.revision = base
+            self.revision = self._applying = base
+            for follower in self._followers.values():
+                follower()
             if base >= newest:
                 self._release()
                 self._ready.set()
@@ -144,9 +197,14 @@ class WatchCache:
         touched: set[ResourceCache] = set()
         for change in batch:
             cache = self._resource(change.key)
-            if cache is not None:
-                cache.apply(change)
-                touched.add(cache)
+            self._applying = change.revision
+            if cache is None:
+                self._set_aside(change)
+                continue
+            cache.apply(change)
+            touched.add(cache)
+            if (follower := self._followers.get(cache)) is not None:
+                follower()
         if batch:
             self.revision = batch[-1].revision
         for cache in touched:
@@ -161,8 +219,22 @@ class WatchCache:
                 future.set_result(None)
 
     def _resource(self, key: str) -> ResourceCache | None:
-        """The cache that a key belongs to: its first four parts are the resource's prefix."""
-        parts = key.split("/", 4)
-        if len(parts) != 5:
-            return None
-        return self._resources.get(f"/{parts[1]}/{parts[2]}/{parts[3]}/")
+        """The cache that a key belongs to."""
+        return self._resources.get(_prefix(key))
+
+    def _set_aside(self, change: Change) -> None:
+        prefix = _prefix(change.key)
+        if not prefix.startswith(PREFIX):
+            return
+        if change.value is not None:
+            self._unclaimed.setdefault(prefix, {})[change.key] = change.value, change.revision
+        elif (kept := self._unclaimed.get(prefix)) is not None:
+            kept.pop(change.key, None)
+            if not kept:
+                del self._unclaimed[prefix]
+
+
+def _prefix(key: str) -> str:
+    """The prefix of a key's resource: its first four parts. Empty for a key that is none of an object."""
+    parts = key.split("/", 4)
+    return f"/{parts[1]}/{parts[2]}/{parts[3]}/" if len(parts) == 5 else ""

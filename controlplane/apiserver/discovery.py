@@ -1,12 +1,13 @@
 """Discovery: which groups, versions, resources and verbs there are, made from the table of kinds.
 
 Both forms that clients ask for: the plain one (APIVersions, APIGroupList, APIResourceList) and the aggregated one
-(apidiscovery.k8s.io/v2, KEP-3352). Made once, as bytes. Pure.
+(apidiscovery.k8s.io/v2, KEP-3352). Made once for a set of kinds, as bytes. Pure.
 """
 
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -25,6 +26,8 @@ VERSION: JSON = {
 }  # fmt: skip
 """What /version answers: the Kubernetes version that we are compatible with, with our name as build metadata."""
 
+_VERSION = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
+
 _PREFERRED_ORDER = ("", "apps", "batch", "autoscaling", "networking.k8s.io", "policy", "rbac.authorization.k8s.io")
 """Groups that clients should find first; the others follow by name."""
 
@@ -32,12 +35,15 @@ _PREFERRED_ORDER = ("", "apps", "batch", "autoscaling", "networking.k8s.io", "po
 class Discovery:
     """Answers for ``/api``, ``/apis`` and what is below them down to a group version."""
 
-    def __init__(self, kinds: Iterable[Kind], server_address: str = "") -> None:
+    def __init__(self, kinds: Iterable[Kind], server_address: str = "", custom_groups: Iterable[str] = ()) -> None:
         versions: dict[str, dict[str, list[Kind]]] = {}
         for kind in kinds:
             versions.setdefault(kind.resource.group, {}).setdefault(kind.resource.version, []).append(kind)
         order = {group: index for index, group in enumerate(_PREFERRED_ORDER)}
-        groups = sorted(versions, key=lambda group: (order.get(group, len(order)), group))
+        custom = frozenset(custom_groups)
+        groups = sorted(versions, key=lambda group: (order.get(group, len(order)), group in custom, group))
+        for group, found in versions.items():
+            versions[group] = {version: found[version] for version in sorted(found, key=version_order)}
         self._plain: dict[str, bytes] = {}
         self._aggregated: dict[str, bytes] = {}
         addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}]
@@ -75,6 +81,15 @@ class Discovery:
         if aggregated and path in self._aggregated:
             return self._aggregated[path]
         return self._plain.get(path)
+
+
+def version_order(version: str) -> tuple[int, int, int, str]:
+    """Sorts versions as Kubernetes prefers them (k8s.io/apimachinery/pkg/version, CompareKubeAwareVersionStrings):
+    stable ones, then beta, then alpha, the highest first; then all else by name."""
+    if (match := _VERSION.fullmatch(version)) is None:
+        return 3, 0, 0, version
+    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return stage, -int(match[1]), -int(match[3] or 0), version
 
 
 def _group(group: str, versions: list[str]) -> JSON:

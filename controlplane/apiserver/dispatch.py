@@ -19,6 +19,7 @@ from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.negotiation import JSON_TYPE, YAML_TYPE, Format, accept, bare, body_type
 from controlplane.apiserver.patching import APPLY_PATCH, CONTENT_TYPES
+from controlplane.apiserver.patching.apply import STRATEGIC_MERGE_PATCH
 from controlplane.apiserver.request import (
     Request,
     Target,
@@ -116,10 +117,11 @@ class Dispatcher:
         api = self._api
         if verb == "patch":
             content_type = bare(request.headers.get("Content-Type", ""))
-            if content_type not in CONTENT_TYPES:
+            accepted = [type for type in CONTENT_TYPES if call.kind.custom is None or type != STRATEGIC_MERGE_PATCH]
+            if content_type not in accepted:
                 raise UnsupportedMediaType(
-                    "the body of the request was in an unknown format - accepted media types include: "
-                    + ", ".join(CONTENT_TYPES)
+                    f"the body of the request was in an unknown format - accepted media types include: "
+                    f"{', '.join(accepted)}"
                 )
             applies = content_type == APPLY_PATCH
             check_patch_options(call.options, applies=applies)

@@ -43,6 +43,12 @@ def with_revision(data: bytes, revision: int) -> bytes:
     return b'%b%b%d",%b' % (data[:at], _VERSION, revision, data[at:])
 
 
+def without_revision(data: bytes) -> bytes:
+    """Served bytes as they are stored."""
+    at = data.find(_METADATA) + len(_METADATA)
+    return data[:at] + data[data.find(b",", at + len(_VERSION)) + 1 :]
+
+
 def at_revision(data: bytes, revision: int) -> bytes:
     """Served bytes with another revision in place of theirs."""
     at = data.find(_METADATA) + _VERSION_AT

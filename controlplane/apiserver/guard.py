@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from inspect import isawaitable
@@ -90,8 +90,8 @@ class _Passage:
 
 
 class Guard:
-    """``middleware`` and ``prepare`` are for the application. ``served`` holds the pairs of resource and subresource
-    that are counted by name: labels must stay few."""
+    """``middleware`` and ``prepare`` are for the application. ``served`` tells the pairs of resource and
+    subresource that are counted by name: labels must stay few."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Guard:
         authorizer: Authorizes,
         overload: Overload,
         auditor: Auditor | None,
-        served: Collection[tuple[str, str]],
+        served: Callable[[tuple[str, str]], bool],
     ) -> None:
         self._authenticator, self._authorizer = authenticator, authorizer
         self._overload, self._auditor, self._served = overload, auditor, served
@@ -142,7 +142,7 @@ class Guard:
             self._auditor.complete(passage.record, response, panic=panic)
         target = passage.target
         named = (target.resource, target.subresource)
-        resource, subresource = named if named in self._served else ("", "")
+        resource, subresource = named if self._served(named) else ("", "")
         metrics.count(passage.verb, resource, subresource, response.status, time.perf_counter() - started)
         return response
 

@@ -16,6 +16,7 @@ from controlplane.apiserver import definitions
 from controlplane.apiserver.kinds.base import Kind, Subresource
 from controlplane.apiserver.kinds.table import KINDS
 from controlplane.apiserver.patching import CONTENT_TYPES as PATCH_TYPES
+from controlplane.apiserver.patching.apply import STRATEGIC_MERGE_PATCH
 from shared import codec
 from shared.api.meta import JSON
 
@@ -25,24 +26,90 @@ _BODIES = ("application/json", "application/yaml")
 _VERSION = "v" + ".".join(map(str, definitions.TARGET))
 
 
-def index(kinds: Iterable[Kind] = KINDS) -> JSON:
-    """The answer for /openapi/v3: where each document of the served group versions is, with a hash of its content."""
+def index(kinds: Iterable[Kind] = KINDS, custom: Mapping[str, bytes] = {}) -> JSON:
+    """The answer for /openapi/v3: where each document of the served group versions is, with a hash of its content.
+
+    ``custom`` are documents beside those of the table's group versions.
+    """
     wanted = {_root(kind) for kind in kinds}
     return {
         "paths": {
             root: {"serverRelativeURL": f"/openapi/v3/{root}?hash={hashlib.sha256(data).hexdigest().upper()}"}
-            for root, data in _documents().items()
+            for root, data in {**custom, **_documents()}.items()
             if root in wanted
         }
     }
 
 
-def document(group_version: str) -> bytes:
+def document(group_version: str, custom: Mapping[str, bytes] = {}) -> bytes:
     """The document of ``api/v1`` or ``apis/apps/v1`` (also ``v1``, ``apps/v1``). Raises KeyError."""
     name = group_version.strip("/")
     if name.partition("/")[0] not in ("api", "apis"):
         name = f"apis/{name}" if "/" in name else f"api/{name}"
-    return _documents()[name]
+    return custom[name] if name in custom else _documents()[name]
+
+
+def custom_documents(kinds: Iterable[Kind]) -> dict[str, bytes]:
+    """Documents of custom kinds, whose rows bring their own schemas (``Kind.openapi``)."""
+    source = meta_definitions()
+    made: dict[str, bytes] = {}
+    by_root: dict[str, list[Kind]] = {}
+    for kind in kinds:
+        by_root.setdefault(_root(kind), []).append(kind)
+    for root, rows in by_root.items():
+        names: dict[tuple[str, str, str], str] = {("autoscaling", "v1", "Scale"): "io.k8s.api.autoscaling.v1.Scale"}
+        found: JSON = {}
+        for kind in rows:
+            resource = kind.resource
+            gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+            name = definition_name(resource.group, resource.version, resource.kind)
+            names[resource.group, resource.version, resource.kind] = name
+            found[name] = {**kind.openapi, "x-kubernetes-group-version-kind": [gvk]}
+            found[f"{name}List"] = _list_schema(name, {**gvk, "kind": f"{resource.kind}List"})
+        paths: JSON = {}
+        for kind in rows:
+            paths.update(_paths(kind, names, strategic=False))
+        needed = {name for name in (*_refs(paths, _PREFIX), *_refs(found, _PREFIX)) if name not in found}
+        for name in sorted(_closed(needed, source)):
+            found[name] = _convert(source[name])
+        made[root] = _encoded(paths, found)
+    return made
+
+
+def definition_name(group: str, version: str, kind: str) -> str:
+    """A custom kind's name among the schemas, as kube-apiserver's: the group's parts turned round."""
+    return ".".join((*reversed(group.split(".")), version, kind))
+
+
+def _list_schema(name: str, gvk: JSON) -> JSON:
+    reference = {"allOf": [{"$ref": f"{_PREFIX}{_META}ListMeta"}]}
+    return {
+        "type": "object", "required": ["items"],
+        "properties": {
+            "apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": reference,
+            "items": {"type": "array", "items": {"allOf": [{"$ref": f"{_PREFIX}{name}"}]}},
+        },
+        "x-kubernetes-group-version-kind": [gvk],
+    }  # fmt: skip
+
+
+@cache
+def meta_definitions() -> definitions.Definitions:
+    """Those of Kubernetes' schemas that custom kinds refer to: metadata, options, Status and Scale."""
+    source = definitions.load()
+    wanted = {f"{_META}{name}" for name in ("DeleteOptions", "ListMeta", "ObjectMeta", "Patch", "Status")}
+    return {name: source[name] for name in _closed({*wanted, "io.k8s.api.autoscaling.v1.Scale"}, source)}
+
+
+def _encoded(paths: JSON, schemas: JSON) -> bytes:
+    return codec.encode(
+        {
+            "openapi": "3.0.0",
+            "info": {"title": "Kubernetes", "version": f"{_VERSION}.0"},
+            "paths": paths,
+            "components": {"schemas": schemas},
+        }
+    )
 
 
 def _root(kind: Kind) -> str:
@@ -63,14 +130,7 @@ def _documents() -> Mapping[str, bytes]:
         schemas = {name: _convert(source[name]) for name in sorted(_reachable(paths, source))}
         for name, gvks in _kinds_of(schemas, source):
             schemas[name]["x-kubernetes-group-version-kind"] = gvks
-        made[root] = codec.encode(
-            {
-                "openapi": "3.0.0",
-                "info": {"title": "Kubernetes", "version": f"{_VERSION}.0"},
-                "paths": paths,
-                "components": {"schemas": schemas},
-            }
-        )
+        made[root] = _encoded(paths, schemas)
     return made
 
 
@@ -79,8 +139,13 @@ def _documents() -> Mapping[str, bytes]:
 
 def _reachable(paths: JSON, source: definitions.Definitions) -> set[str]:
     """All definitions that the paths refer to, directly or through others."""
+    return _closed(set(_refs(paths, _PREFIX)), source)
+
+
+def _closed(names: set[str], source: definitions.Definitions) -> set[str]:
+    """``names``, and all that their definitions refer to."""
     found: set[str] = set()
-    waiting = list(_refs(paths, _PREFIX))
+    waiting = list(names)
     while waiting:
         name = waiting.pop()
         if name not in found:
@@ -131,7 +196,7 @@ def _convert(schema: Mapping[str, Any]) -> JSON:
 # --- paths -----------------------------------------------------------------------------------------------------
 
 
-def _paths(kind: Kind, names: Mapping[tuple[str, str, str], str]) -> Iterator[tuple[str, JSON]]:
+def _paths(kind: Kind, names: Mapping[tuple[str, str, str], str], strategic: bool = True) -> Iterator[tuple[str, JSON]]:
     resource = kind.resource
     gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
     schema = names[resource.group, resource.version, resource.kind]
@@ -140,10 +205,10 @@ def _paths(kind: Kind, names: Mapping[tuple[str, str, str], str]) -> Iterator[tu
     yield one, {**_collection(kind, schema, gvk), "parameters": _place(kind, False)}
     if resource.namespaced and "list" in kind.verbs:
         yield everywhere, {"get": _list(schema, gvk), "parameters": []}
-    if operations := _object(kind.verbs, schema, gvk):
+    if operations := _object(kind.verbs, schema, gvk, strategic):
         yield f"{one}/{{name}}", {**operations, "parameters": _place(kind, True)}
     for sub in kind.subresources:
-        yield f"{one}/{{name}}/{sub.name}", {**_sub(kind, sub, names), "parameters": _place(kind, True)}
+        yield f"{one}/{{name}}/{sub.name}", {**_sub(kind, sub, names, strategic), "parameters": _place(kind, True)}
 
 
 def _collection(kind: Kind, schema: str, gvk: JSON) -> JSON:
@@ -158,7 +223,7 @@ def _collection(kind: Kind, schema: str, gvk: JSON) -> JSON:
     return operations
 
 
-def _object(verbs: Iterable[str], schema: str, gvk: JSON) -> JSON:
+def _object(verbs: Iterable[str], schema: str, gvk: JSON, strategic: bool) -> JSON:
     operations: JSON = {}
     if "get" in verbs:
         operations["get"] = _operation("get", gvk, [], schema)
@@ -170,7 +235,11 @@ def _object(verbs: Iterable[str], schema: str, gvk: JSON) -> JSON:
                 "patch", gvk, [*_WRITING, _query("force", "boolean", "Take over fields of other managers.")], schema
             ),
             "requestBody": {
-                "content": {media: {"schema": {"$ref": f"{_PREFIX}{_META}Patch"}} for media in PATCH_TYPES},
+                "content": {
+                    media: {"schema": {"$ref": f"{_PREFIX}{_META}Patch"}}
+                    for media in PATCH_TYPES
+                    if strategic or media != STRATEGIC_MERGE_PATCH
+                },
                 "required": True,
             },
         }
@@ -182,7 +251,7 @@ def _object(verbs: Iterable[str], schema: str, gvk: JSON) -> JSON:
     return operations
 
 
-def _sub(kind: Kind, sub: Subresource, names: Mapping[tuple[str, str, str], str]) -> JSON:
+def _sub(kind: Kind, sub: Subresource, names: Mapping[tuple[str, str, str], str], strategic: bool) -> JSON:
     resource = kind.resource
     gvk = {
         "group": resource.group if sub.group is None else sub.group,
@@ -196,7 +265,7 @@ def _sub(kind: Kind, sub: Subresource, names: Mapping[tuple[str, str, str], str]
             "200": {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}
         }
         return {"get": operation}
-    operations = _object([verb for verb in sub.verbs if verb != "delete"], schema, gvk)
+    operations = _object([verb for verb in sub.verbs if verb != "delete"], schema, gvk, strategic)
     if "create" in sub.verbs:
         operations["post"] = _write("post", schema, gvk, 201)
     return operations

@@ -1,6 +1,7 @@
 """What is served beside resources: discovery, OpenAPI, version, health, metrics.
 
-Everything but health and metrics is made once. Nothing here waits.
+Everything but health and metrics is made once for the kinds that are served, and again when those change. Nothing
+here waits.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Pages:
 
     def __init__(self, api: ApiServer) -> None:
         self._api = api
-        self._discovery = Discovery(api.kinds)
+        self._made_of = -1
+        self._discovery = Discovery(())
+        self._custom: dict[str, bytes] | None = None
         self._version = codec.encode(VERSION)
         self._openapi: dict[str, bytes] = {}
 
@@ -35,6 +38,8 @@ class Pages:
         if request.method not in ("GET", "HEAD"):
             raise not_allowed()
         path = path.rstrip("/") or "/"
+        if self._made_of != self._api.kinds.version:
+            self._renew()
         aggregated = path in ("/api", "/apis") and accepts_discovery(request.headers.get("Accept", ""))
         found = self._discovery.answer(path, aggregated=aggregated)
         if found is not None:
@@ -56,6 +61,13 @@ class Pages:
             return _json(codec.encode({"paths": sorted([*self._discovery.paths, *more])}))
         raise nothing()
 
+    def _renew(self) -> None:
+        kinds = self._api.kinds
+        self._made_of = kinds.version
+        self._discovery = Discovery(kinds, custom_groups={kind.resource.group for kind in kinds.custom})
+        self._custom = None
+        self._openapi.clear()
+
     def _health(self, endpoint: str, rest: str, request: web.Request, query: Mapping[str, str]) -> web.Response:
         if rest:
             code, text = self._api.health.one(rest)
@@ -67,8 +79,14 @@ class Pages:
 
     def _document(self, name: str) -> web.Response:
         if name not in self._openapi:
+            if self._custom is None:
+                self._custom = openapi.custom_documents(self._api.kinds.custom)
             try:
-                self._openapi[name] = openapi.document(name) if name else codec.encode(openapi.index(self._api.kinds))
+                self._openapi[name] = (
+                    openapi.document(name, self._custom)
+                    if name
+                    else codec.encode(openapi.index(self._api.kinds, self._custom))
+                )
             except KeyError:
                 raise nothing() from None
         return _json(self._openapi[name])

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -45,13 +45,21 @@ _decode_labels = msgspec.json.Decoder(_Labelled).decode
 class Entry:
     """One object at one revision. ``data`` is its JSON as served."""
 
-    __slots__ = ("_fields", "_labels", "_object", "cache", "data", "name", "namespace", "revision")
+    __slots__ = ("_fields", "_labels", "_object", "_versions", "cache", "data", "name", "namespace", "revision")
 
-    def __init__(self, cache: ResourceCache, namespace: str, name: str, revision: int, data: bytes) -> None:
+    def __init__(self, cache: Shown, namespace: str, name: str, revision: int, data: bytes) -> None:
         self.cache, self.namespace, self.name, self.revision, self.data = cache, namespace, name, revision, data
         self._labels: dict[str, str] | None = None
         self._fields: Mapping[str, str] | None = None
         self._object: Any = None
+        self._versions: dict[str, Entry] | None = None
+
+    @property
+    def versions(self) -> dict[str, Entry]:
+        """This object as other versions show it, by version; see ``versions.VersionView``."""
+        if self._versions is None:
+            self._versions = {}
+        return self._versions
 
     @property
     def key(self) -> str:
@@ -95,6 +103,8 @@ class Entry:
     def forget(self) -> None:
         """Let go of the struct: this entry is the past, and structs are several times larger than bytes."""
         self._object = None
+        for entry in (self._versions or {}).values():
+            entry.forget()
 
 
 class Event:
@@ -121,8 +131,36 @@ def restamped(entry: Entry, revision: int) -> Entry:
     return Entry(entry.cache, entry.namespace, entry.name, revision, at_revision(entry.data, revision))
 
 
+class Shown(Protocol):
+    """What readers have of a resource: its cache, or that as another version shows it."""
+
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def prefix(self) -> str: ...
+    @property
+    def decode(self) -> Callable[[bytes], Any]: ...
+    @property
+    def watches(self) -> Watches: ...
+    def get(self, namespace: str, name: str) -> Entry | None: ...
+    def __len__(self) -> int: ...
+    def entries(self, namespace: str = "", start_after: str = "") -> list[Entry]: ...
+    def entries_at(self, revision: int, namespace: str = "", start_after: str = "") -> list[Entry]: ...
+    def since(self, revision: int) -> list[Event]: ...
+    def event(self, event: Event) -> Event: ...
+    def entry_of(self, key: str, stored: bytes, revision: int) -> Entry: ...
+    def fields_of(self, tree: JSON, namespace: str, name: str) -> Mapping[str, str]: ...
+
+
+def own_fields(kind: Kind, tree: JSON, namespace: str, name: str) -> Mapping[str, str]:
+    """The selectable fields of a tree of ``kind``."""
+    own = {"metadata.name": name, "metadata.namespace": namespace}
+    select = kind.selectable_fields
+    return own if select is None else {**own, **select(tree)}
+
+
 class ResourceCache:
-    """All objects of one kind."""
+    """All objects of one kind. Implements ``Shown``."""
 
     def __init__(self, kind: Kind, history: int) -> None:
         self.kind = kind
@@ -185,9 +223,11 @@ class ResourceCache:
 
     def fields_of(self, tree: JSON, namespace: str, name: str) -> Mapping[str, str]:
         """The selectable fields of a tree of this kind."""
-        own = {"metadata.name": name, "metadata.namespace": namespace}
-        select = self.kind.selectable_fields
-        return own if select is None else {**own, **select(tree)}
+        return own_fields(self.kind, tree, namespace, name)
+
+    def event(self, event: Event) -> Event:
+        """A change as this version tells it: as it is."""
+        return event
 
     def entry_of(self, key: str, stored: bytes, revision: int) -> Entry:
         """An entry for stored bytes, which becomes part of the cache only through ``load`` or ``apply``."""

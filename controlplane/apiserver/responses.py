@@ -49,8 +49,8 @@ def list_bytes(kind: Kind, page: Page, format: Format, query: Mapping[str, str],
     if format.shape:
         return encode(tables.partial_list(page.entries, meta, format.version), format)
     resource = kind.resource
-    head = b'{"kind":"%bList","apiVersion":"%b","metadata":%b,"items":[' % (
-        resource.kind.encode(), resource.api_version.encode(), codec.encode(meta),
+    head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
+        (kind.list_kind or f"{resource.kind}List").encode(), resource.api_version.encode(), codec.encode(meta),
     )  # fmt: skip
     return as_text(b"%b%b]}" % (head, b",".join([entry.data for entry in page.entries])), format)
 

@@ -1,7 +1,7 @@
 """Whether an object has the types and fields of its kind: the check before defaulting and validation.
 
-Owns the compiled shapes of the served kinds. ``check`` never changes the object, ``prune_nulls`` does, in place.
-The shapes are compiled on first use (some 10 ms for all kinds together) and then only read.
+Owns the compiled shapes of the built-in kinds. ``check`` never changes an object of those, ``prune_nulls`` does, in
+place. The shapes are compiled on first use (some 10 ms for all kinds together) and then only read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,13 @@ def prepare() -> None:
 
 
 def check(kind: Kind, obj: JSON) -> SchemaResult:
-    """Compare a decoded body with its kind's schema; quantities, times and base64 are read too."""
+    """Compare a decoded body with its kind's schema; quantities, times and base64 are read too.
+
+    Of a custom kind, unknown fields are also taken out of ``obj``; what is wrong with its values is for validation.
+    """
+    if kind.custom is not None:
+        found: SchemaResult = kind.custom.check(obj)
+        return found
     return check_gvk((kind.resource.group, kind.resource.version, kind.resource.kind), obj)
 
 
@@ -52,7 +58,7 @@ def prune_nulls(tree: JSON, kind: Kind | None = None) -> None:
     In a map such as labels null is the empty value (Go's encoding/json): that needs ``kind``; without it such a
     member goes too. What the schema does not know is left as it is.
     """
-    if kind is not None:
+    if kind is not None and kind.custom is None:
         shape(kind).prune(tree)
         return
     for key in [key for key, value in tree.items() if value is None]:
@@ -71,7 +77,17 @@ def _prune(value: Any) -> None:
 
 def shape(kind: Kind) -> Struct:
     """The compiled shape of a kind, with its patch strategies."""
+    if kind.custom is not None:
+        found: Struct = kind.custom.shape
+        return found
     return _shapes()[kind.resource.group, kind.resource.version, kind.resource.kind]
+
+
+def metadata_shape() -> Struct:
+    """The shape of every kind's metadata."""
+    found = _shapes()["", "v1", "ConfigMap"].fields["metadata"].shape
+    assert isinstance(found, Struct)
+    return found
 
 
 @cache

@@ -120,7 +120,8 @@ def draft_create(api: ApiServer, request: Request, tree: Any, owners: ownership.
         if not kind.keeps_status_on_create:
             obj.pop("status", None)
         kind.default(obj)
-        obj.setdefault("status", {})
+        if kind.custom is None:
+            obj.setdefault("status", {})
     else:
         kind.default(obj)
     if owners is None:
@@ -268,8 +269,10 @@ def _merged(request: Request, old: JSON, given: JSON) -> JSON:
         status = {**(old.get("status") or {})}
         status["conditions"] = (given.get("status") or {}).get("conditions") or []
         obj["status"] = status
-    else:
+    elif kind.custom is None or "status" in given:
         obj["status"] = given.get("status") or {}
+    else:
+        obj.pop("status", None)
     if subresource == "status" and kind.status_metadata:
         meta = {key: value for key, value in old["metadata"].items() if key not in kind.status_metadata}
         meta |= {key: given["metadata"][key] for key in kind.status_metadata if key in given["metadata"]}
@@ -300,7 +303,7 @@ def _inert(kind: Kind) -> Iterable[str]:
 
 def _count_generation(request: Request, obj: JSON, old: JSON) -> None:
     kind, meta, was = request.kind, obj["metadata"], old["metadata"]
-    changed = any(obj.get(field) != old.get(field) for field in kind.spec_fields)
+    changed = kind.spec_changed(obj, old)
     if not request.subresource:
         changed = changed or any(meta.get(field) != was.get(field) for field in kind.generation_metadata)
     if kind.has_generation and changed:
@@ -326,7 +329,7 @@ def check_namespace(api: ApiServer, kind: Kind, namespace: str, name: str) -> No
 def check_unattached(kind: Kind, namespace: str, name: str) -> None:
     """Node Leases live by heartbeats: an ordinary write would detach one from its store lease, and the death of its
     node would go unnoticed. Raises Forbidden."""
-    if kind.resource.plural == LEASES.plural and namespace == NODE_LEASE_NAMESPACE:
+    if kind.resource == LEASES and namespace == NODE_LEASE_NAMESPACE:
         raise Forbidden(
             f'leases.coordination.k8s.io "{name}" is forbidden: only heartbeats write the Lease of a node',
             group=LEASES.group, kind=LEASES.plural, name=name,
@@ -338,7 +341,7 @@ def is_finished(obj: JSON) -> bool:
     meta: JSON = obj["metadata"]
     if not meta.get("deletionTimestamp") or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds"):
         return False
-    return not (obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
+    return not (obj["kind"] == "Namespace" and obj["apiVersion"] == "v1" and (obj.get("spec") or {}).get("finalizers"))
 
 
 def conflict(kind: Kind, name: str, why: str = "") -> Conflict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from controlplane.apiserver.kinds.base import Kind
@@ -31,7 +31,7 @@ def include_object(value: str) -> str:
     return value
 
 
-@cache
+@lru_cache(512)
 def _definitions(kind: Kind) -> list[JSON]:
     return [
         {

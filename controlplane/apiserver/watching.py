@@ -11,7 +11,7 @@ from collections import deque
 
 from controlplane.apiserver.cache import WatchCache
 from controlplane.apiserver.metrics import WATCHES_CUT
-from controlplane.apiserver.resource_cache import RING_BYTES, Entry, Event, ResourceCache
+from controlplane.apiserver.resource_cache import RING_BYTES, Entry, Event, ResourceCache, Shown
 from shared.api.selectors import EVERYTHING, FieldSelector, Selector
 from shared.client.base import EventType
 
@@ -62,10 +62,11 @@ class Watch:
         "namespace", "trigger",
     )  # fmt: skip
 
-    def __init__(self, whole: WatchCache, cache: ResourceCache, selection: Selection) -> None:
+    def __init__(self, whole: WatchCache, cache: Shown, selection: Selection) -> None:
         self._whole, self._cache, self._selection = whole, cache, selection
         self.namespace = selection.namespace
-        self.trigger = selection.trigger()
+        # Events come as they are stored; what another version calls a field is known only once one is converted.
+        self.trigger = selection.trigger() if isinstance(cache, ResourceCache) else None
         self._queue: deque[Selected] = deque()
         self._bytes = 0
         self._most_events, self._most_bytes = QUEUE_EVENTS, RING_BYTES
@@ -73,7 +74,7 @@ class Watch:
         self._ended = False
 
     @classmethod
-    def open_at(cls, whole: WatchCache, cache: ResourceCache, selection: Selection, revision: int) -> Watch:
+    def open_at(cls, whole: WatchCache, cache: Shown, selection: Selection, revision: int) -> Watch:
         """Every change after ``revision``. Raises Expired."""
         past = cache.since(revision)
         watch = cls(whole, cache, selection)
@@ -81,7 +82,7 @@ class Watch:
         return watch
 
     @classmethod
-    def open_now(cls, whole: WatchCache, cache: ResourceCache, selection: Selection) -> Watch:
+    def open_now(cls, whole: WatchCache, cache: Shown, selection: Selection) -> Watch:
         """Every object there is as ADDED, then every change."""
         watch = cls(whole, cache, selection)
         watch._begin(
@@ -100,9 +101,9 @@ class Watch:
 
     def offer(self, event: Event) -> bool:
         """Queue the event if it is selected; whether there is something to wake the reader for."""
-        if self._ended:
+        if self._ended or (self.namespace and event.entry.namespace != self.namespace):
             return False
-        selected = self.select(event)
+        selected = self.select(self._cache.event(event))
         if selected is None:
             return False
         if len(self._queue) >= self._most_events or self._bytes > self._most_bytes:

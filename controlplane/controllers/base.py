@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from shared.api.kinds import Resource
 from shared.api.meta import Object
@@ -31,6 +31,14 @@ class Informers(Protocol):
 
     def cache(self, resource: Resource[T]) -> Cache[T]: ...
 
+    def custom(self, resource: Resource[T]) -> Cache[T]:
+        """The one cache of a custom kind, until ``drop``; nobody waits for its first list."""
+        ...
+
+    def drop(self, resource: Resource[Any]) -> None:
+        """End the cache of a custom kind; its handlers are told that every object is gone."""
+        ...
+
     async def synced(self) -> None:
         """Return when every cache asked for so far holds its first list."""
         ...
@@ -44,6 +52,21 @@ class Context:
     informers: Informers
     clock: Clock
     events: EventRecorder
+
+
+@runtime_checkable
+class FollowsKinds(Protocol):
+    """A controller that looks after objects of every kind, also of those that come while it runs."""
+
+    name: str
+
+    def follow(self, resource: Resource[Any]) -> Watch | None:
+        """A custom kind is served from now on: the watch that the controller wants of it."""
+        ...
+
+    def forget(self, resource: Resource[Any]) -> None:
+        """It is not any more; its objects were removed from the cache before."""
+        ...
 
 
 class EventRecorder(Protocol):

@@ -27,7 +27,7 @@ from controlplane.controllers.garbage_graph import (
 )
 from controlplane.controllers.writes import apply
 from shared.api import kinds
-from shared.api.errors import NotFound
+from shared.api.errors import MethodNotAllowed, NotFound
 from shared.api.kinds import Resource
 from shared.api.meta import Object, OwnerReference
 
@@ -48,6 +48,8 @@ class GarbageCollector:
         self._client, self._events = context.client, context.events
         self._resources = tuple(resources)
         self._kinds = {(resource.group, resource.kind): resource for resource in self._resources}
+        self._gone: set[tuple[str, str]] = set()
+        """Custom kinds that were served and are not any more: their objects were deleted before."""
         self._graph = Graph()
         self._absent: OrderedDict[_Coordinates, None] = OrderedDict()
 
@@ -96,6 +98,16 @@ class GarbageCollector:
         owner = self._graph.get(uid)
         return owner is not None and (owner.deleting_dependents or owner.orphaning)
 
+    def follow(self, resource: Resource[Any]) -> Watch:
+        """See ``FollowsKinds``."""
+        self._kinds[resource.group, resource.kind] = resource
+        self._gone.discard((resource.group, resource.kind))
+        return Watch(resource, self._handler(resource))
+
+    def forget(self, resource: Resource[Any]) -> None:
+        """See ``FollowsKinds``. The kind stays known: who belonged to one of its objects belongs to nobody now."""
+        self._gone.add((resource.group, resource.kind))
+
     # --- sync
 
     async def sync(self, key: Key) -> float | None:
@@ -134,6 +146,10 @@ class GarbageCollector:
         try:
             owner = await self._client.get(resource, ref.name, coordinates[0])
         except NotFound:
+            owner = None
+        except MethodNotAllowed:
+            if (resource.group, resource.kind) not in self._gone:
+                raise
             owner = None
         if owner is not None and owner.metadata.uid == ref.uid:
             return existing(Item(resource, owner))

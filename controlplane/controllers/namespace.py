@@ -112,6 +112,7 @@ class NamespaceController:
     def __init__(self, context: Context, resources: Iterable[Resource[Any]] = kinds.ALL) -> None:
         self._client, self._clock = context.client, context.clock
         self._namespaces = context.informers.cache(NAMESPACES)
+        self._informers = context.informers
         self._resources = tuple(resource for resource in resources if resource.namespaced)
         # Events are many and of no use in a cache: the server is asked for them at the end.
         self._caches = {r: context.informers.cache(r) for r in self._resources if r != EVENTS}
@@ -123,6 +124,21 @@ class NamespaceController:
     def watches(self) -> Sequence[Watch]:
         contents = (Watch(resource, self._handler(resource)) for resource in self._caches)
         return (Watch(NAMESPACES, self._keys_of_namespace), *contents)
+
+    def follow(self, resource: Resource[Any]) -> Watch | None:
+        """See ``FollowsKinds``."""
+        if not resource.namespaced:
+            return None
+        cache = self._informers.custom(resource)
+        cache.add_index(ownership.NAMESPACE, _namespace)
+        self._caches[resource] = cache
+        self._resources = (*self._resources, resource)
+        return Watch(resource, self._handler(resource))
+
+    def forget(self, resource: Resource[Any]) -> None:
+        """See ``FollowsKinds``."""
+        self._caches.pop(resource, None)
+        self._resources = tuple(known for known in self._resources if known != resource)
 
     def _keys_of_namespace(self, old: Namespace | None, new: Namespace | None) -> Iterable[Key]:
         """A deletion began, or something beyond our own conditions changed since."""
@@ -140,7 +156,11 @@ class NamespaceController:
             namespace = obj.metadata.namespace
             if (old is not None and new is not None) or not is_terminating(self._namespaces.get(namespace)):
                 return ()
-            if new is None and self._caches[resource].by_index(ownership.NAMESPACE, namespace):
+            if (
+                new is None
+                and resource in self._caches
+                and self._caches[resource].by_index(ownership.NAMESPACE, namespace)
+            ):
                 return ()
             return (("", namespace),)
 

@@ -12,13 +12,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from controlplane.controllers.base import Context, Controller, Key, Watch
+from controlplane.controllers.base import Context, Controller, FollowsKinds, Key, Watch
+from controlplane.controllers.custom_resources import resource_of
 from controlplane.controllers.events import Recorder
 from controlplane.controllers.informers import SharedInformers
 from shared.api.errors import Conflict, NotFound, StatusError
+from shared.api.extensions import CustomResourceDefinition
+from shared.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, Resource
 from shared.client.base import Client
 from shared.observe import logs, metrics
 from shared.work.clock import Clock
@@ -54,6 +58,7 @@ class Runner:
         self._workers = workers
         self._timeout = sync_timeout
         self._queues: dict[str, WorkQueue[Key]] = {c.name: WorkQueue() for c in controllers}
+        self._custom: dict[str, Resource[Any]] = {}
         if len(self._queues) != len(controllers):
             raise ValueError("two controllers have the same name")
 
@@ -67,6 +72,30 @@ class Runner:
             count = self._workers if isinstance(self._workers, int) else self._workers.get(controller.name, 5)
             for number in range(count):
                 self._supervisor.service(f"{controller.name} worker {number}", self._work(controller, queue))
+
+        if any(isinstance(controller, FollowsKinds) for controller in self._controllers):
+            self._context.informers.cache(CUSTOM_RESOURCE_DEFINITIONS).add_handler(self._definition)
+
+    def _definition(self, old: CustomResourceDefinition | None, new: CustomResourceDefinition | None) -> None:
+        """A custom kind comes, goes, or is asked for in another version."""
+        crd = new or old
+        assert crd is not None
+        name, before = crd.metadata.name, self._custom.get(crd.metadata.name)
+        after = resource_of(new) if new is not None and new.has("Established") else None
+        if after == before:
+            return
+        following = [controller for controller in self._controllers if isinstance(controller, FollowsKinds)]
+        if before is not None:
+            self._context.informers.drop(before)
+            del self._custom[name]
+            for controller in following:
+                controller.forget(before)
+        if after is not None:
+            self._custom[name] = after
+            self._context.informers.custom(after)
+            for controller in following:
+                if (watch := controller.follow(after)) is not None:
+                    self._connect(controller.name, watch, self._queues[controller.name])
 
     def enqueue(self, controller: str, key: Key) -> None:
         """Ask for a sync from outside, as a watch would."""

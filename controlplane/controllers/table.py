@@ -8,6 +8,7 @@ from dataclasses import replace
 from controlplane.controllers.base import Context, Controller
 from controlplane.controllers.cluster_role_aggregation import ClusterRoleAggregation
 from controlplane.controllers.csr import CsrController
+from controlplane.controllers.custom_resources import CustomResourceFinalizer, CustomResourceNames
 from controlplane.controllers.deployment import DeploymentController
 from controlplane.controllers.disruption import DisruptionController
 from controlplane.controllers.endpoint_slices import EndpointSliceController
@@ -46,6 +47,8 @@ def controllers(
         ("disruption-controller", DisruptionController),
         ("token-cleaner", TokenCleaner),
         ("clusterrole-aggregation-controller", ClusterRoleAggregation),
+        ("crd-naming", CustomResourceNames),
+        ("crd-finalizer", CustomResourceFinalizer),
         ("csr-controller", lambda context: CsrController(context, ca)),
     ]
     return [make(replace(context, events=recorder.named(name))) for name, make in rows]

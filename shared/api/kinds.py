@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from shared.api import apps, core, disruption, pod, policies, rbac
+from shared.api import apps, core, disruption, extensions, pod, policies, rbac
 from shared.api.meta import Object
 
 T = TypeVar("T", bound=Object)
@@ -60,6 +60,8 @@ SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True,
 SERVICES = Resource("", "v1", "services", "Service", True, core.Service)
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, core.Endpoints)
 EVENTS = Resource("", "v1", "events", "Event", True, core.Event)
+EVENTS_V1 = Resource("events.k8s.io", "v1", "events", "Event", True, Object)
+"""The same objects as ``EVENTS``, so not in ``ALL``."""
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", True, apps.ReplicaSet)
 REPLICATION_CONTROLLERS = Resource(
     "", "v1", "replicationcontrollers", "ReplicationController", True, disruption.ReplicationController
@@ -123,11 +125,21 @@ HORIZONTAL_POD_AUTOSCALERS = Resource(
 POD_DISRUPTION_BUDGETS = Resource(
     "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, disruption.PodDisruptionBudget
 )
+HORIZONTAL_POD_AUTOSCALERS_V1 = Resource(
+    "autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True, Object
+)
+"""The same objects as ``HORIZONTAL_POD_AUTOSCALERS``, so not in ``ALL``."""
+
+CUSTOM_RESOURCE_DEFINITIONS = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False,
+    extensions.CustomResourceDefinition,
+)  # fmt: skip
 
 ALL: tuple[Resource[Object], ...] = (
     NAMESPACES, NODES, PODS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES, ENDPOINTS, EVENTS, REPLICA_SETS,
     DEPLOYMENTS, ENDPOINT_SLICES, LEASES, CERTIFICATE_SIGNING_REQUESTS, ROLES, CLUSTER_ROLES, ROLE_BINDINGS,
-    CLUSTER_ROLE_BINDINGS, MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS,
+    CLUSTER_ROLE_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS,
+    MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS,
     REPLICATION_CONTROLLERS, POD_TEMPLATES, STATEFUL_SETS, DAEMON_SETS, CONTROLLER_REVISIONS,
     JOBS, CRON_JOBS, HORIZONTAL_POD_AUTOSCALERS, POD_DISRUPTION_BUDGETS,
     LIMIT_RANGES, RESOURCE_QUOTAS, PERSISTENT_VOLUMES, PERSISTENT_VOLUME_CLAIMS, PRIORITY_CLASSES, RUNTIME_CLASSES,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from shared.api.errors import Cause
 from shared.api.kinds import Resource
@@ -44,6 +44,19 @@ def _no_warnings(obj: JSON) -> Iterable[str]:
     return ()
 
 
+class Custom(Protocol):
+    """What a CustomResourceDefinition says of its objects (``custom.rows.CustomKind``)."""
+
+    def check(self, obj: JSON) -> Any:
+        """``shapes.Findings`` of a decoded body, from which unknown fields are taken out."""
+        ...
+
+    @property
+    def shape(self) -> Any:
+        """``shapes.Struct`` of an object, for server-side apply."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Subresource:
     """A subresource of a kind: its discovery entry. ``name`` is ``status``, ``scale``, ``log`` ..."""
@@ -56,9 +69,9 @@ class Subresource:
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """A row of the table of kinds."""
+    """A row of the table of kinds. Two rows are the same only if they are one."""
 
     resource: Resource[Any]
     singular: str
@@ -121,6 +134,47 @@ class Kind:
 
     keeps_status_on_create: bool = False
     """Whether a new object keeps the status it came with (a Node's does); else the server drops it first."""
+
+    list_kind: str = ""
+    """What a list of them is called; ``<kind>List`` when empty."""
+
+    on_deletion: Callable[[JSON, str], JSON] | None = None
+    """What the first delete makes of an object before it is marked, given the time: one with a finalizer, say. The tree
+    given is left alone."""
+
+    custom: Custom | None = None
+    """Of a custom kind: what its schema makes of its objects."""
+
+    openapi: Mapping[str, Any] = field(default_factory=dict)
+    """Of a custom kind: its schema in OpenAPI 3.0, with references into Kubernetes' definitions."""
+
+    storage: Kind | None = None
+    """The row whose objects these are, where this one is another version of them: what is stored, and under which
+    key. None: its own."""
+
+    from_stored: Callable[[JSON], JSON] | None = None
+    """A stored tree as this version shows it; the tree given may be changed. None: as it is stored."""
+
+    to_stored: Callable[[JSON], JSON] | None = None
+    """A tree of this version as it is stored; the one given is left alone. None: as it is."""
+
+    def spec_changed(self, obj: JSON, old: JSON) -> bool:
+        """Whether an update counts up ``metadata.generation``. Of a custom kind all but metadata, and status where that
+        has a subresource, is its spec."""
+        if self.custom is None:
+            return any(obj.get(field) != old.get(field) for field in self.spec_fields)
+        beside = ("metadata", "status") if self.has_status else ("metadata",)
+        return any(obj.get(field) != old.get(field) for field in {*obj, *old} if field not in beside)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether its objects are stored as those of another row."""
+        return self.storage is not None
+
+    @property
+    def stored_as(self) -> Kind:
+        """The row that says how and where its objects are stored."""
+        return self if self.storage is None else self.storage
 
     @property
     def has_status(self) -> bool:

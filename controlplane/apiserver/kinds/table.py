@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controlplane.apiserver.kinds.autoscaler import HORIZONTAL_POD_AUTOSCALER
+from controlplane.apiserver.kinds.autoscaler_v1 import HORIZONTAL_POD_AUTOSCALER_V1
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.kinds.configuration import CONFIG_MAP, SECRET
 from controlplane.apiserver.kinds.controllerrevision import CONTROLLER_REVISION
+from controlplane.apiserver.kinds.crd import CUSTOM_RESOURCE_DEFINITION
 from controlplane.apiserver.kinds.cronjob import CRON_JOB
 from controlplane.apiserver.kinds.csi import CSI_DRIVER, CSI_NODE, CSI_STORAGE_CAPACITY, VOLUME_ATTACHMENT
 from controlplane.apiserver.kinds.csr import CERTIFICATE_SIGNING_REQUEST
@@ -19,6 +21,7 @@ from controlplane.apiserver.kinds.deployment import DEPLOYMENT
 from controlplane.apiserver.kinds.disruption import POD_DISRUPTION_BUDGET
 from controlplane.apiserver.kinds.endpoints import ENDPOINT_SLICE, ENDPOINTS
 from controlplane.apiserver.kinds.event import EVENT
+from controlplane.apiserver.kinds.event_v1 import EVENT_V1
 from controlplane.apiserver.kinds.ingress import INGRESS, INGRESS_CLASS
 from controlplane.apiserver.kinds.job import JOB
 from controlplane.apiserver.kinds.lease import LEASE
@@ -74,6 +77,9 @@ KINDS: tuple[Kind, ...] = (
     ROLE,
     MUTATING_WEBHOOK_CONFIGURATION,
     VALIDATING_WEBHOOK_CONFIGURATION,
+    EVENT_V1,
+    HORIZONTAL_POD_AUTOSCALER_V1,
+    CUSTOM_RESOURCE_DEFINITION,
     *REVIEWS,
     LIMIT_RANGE,
     RESOURCE_QUOTA,

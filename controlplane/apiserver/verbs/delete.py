@@ -18,8 +18,10 @@ from controlplane.apiserver.resource_cache import Entry, restamped
 from controlplane.apiserver.verbs import admit
 from controlplane.apiserver.verbs.answer import Answer, success
 from controlplane.apiserver.verbs.read import Page, list_
+from controlplane.apiserver.versions import to_stored
 from controlplane.store.base import Compare, Delete
 from shared.api.errors import Conflict, Forbidden, NotFound
+from shared.api.kinds import NAMESPACES
 from shared.api.meta import JSON, timestamp
 
 TRIES = 100
@@ -61,7 +63,7 @@ async def delete(api: ApiServer, request: Request, options: DeleteOptions) -> An
                 else Answer(200, with_revision(stored(kind.resource, marked), entry.revision))
             )
         data = b"" if marked is None else stored(kind.resource, marked)
-        op = Delete(key) if marked is None else await api.put(kind, key, data)
+        op = Delete(key) if marked is None else await api.put(kind, key, to_stored(kind, marked, data))
         result = await api.transact([Compare(key, entry.revision)], [op])
         if result.succeeded:
             if marked is None:
@@ -84,6 +86,8 @@ async def delete_collection(api: ApiServer, request: Request, options: DeleteOpt
 
 def _marked(api: ApiServer, kind: Kind, old: JSON, options: DeleteOptions) -> JSON | None:
     """What a delete makes of the object: None when it goes now, ``old`` itself when nothing changes."""
+    if kind.on_deletion is not None and not old["metadata"].get("deletionTimestamp"):
+        old = kind.on_deletion(old, api.now())
     was: JSON = old["metadata"]
     finalizers = _finalizers(kind, was.get("finalizers") or [], options)
     graceful = kind.default_grace_seconds is not None
@@ -165,7 +169,7 @@ def _finalizers(kind: Kind, has: list[str], options: DeleteOptions) -> list[str]
 
 def _spec_finalizers(old: JSON) -> bool:
     """A namespace's own finalizers, which its controller takes off through the finalize subresource."""
-    return old["kind"] == "Namespace" and bool((old.get("spec") or {}).get("finalizers"))
+    return old["kind"] == "Namespace" and old["apiVersion"] == "v1" and bool((old.get("spec") or {}).get("finalizers"))
 
 
 def _check_preconditions(kind: Kind, old: JSON, options: DeleteOptions) -> None:
@@ -199,4 +203,4 @@ def _gone(request: Request, old: JSON, entry: Entry) -> Answer:
 
 
 def _is_namespace(kind: Kind) -> bool:
-    return kind.resource.kind == "Namespace"
+    return kind.resource == NAMESPACES

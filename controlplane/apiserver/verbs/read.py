@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.request import ListOptions, Request
-from controlplane.apiserver.resource_cache import Entry, ResourceCache
+from controlplane.apiserver.resource_cache import Entry, Shown
 from controlplane.apiserver.watching import Selection
 from controlplane.store.base import CompactedError
 from shared import codec
@@ -131,7 +131,7 @@ def _page(entries: list[Entry], chosen: Selection, revision: int, limit: int) ->
     return Page(page, revision)
 
 
-async def _entries(api: ApiServer, cache: ResourceCache, revision: int, namespace: str, start: str) -> list[Entry]:
+async def _entries(api: ApiServer, cache: Shown, revision: int, namespace: str, start: str) -> list[Entry]:
     try:
         return cache.entries_at(revision, namespace, start)
     except Expired:

@@ -97,10 +97,14 @@ def _scale_of(request: Request, tree: JSON) -> JSON:
     replicas = _at(tree, paths.spec_replicas) or 0
     status: JSON = {"replicas": _at(tree, paths.status_replicas) or 0}
     if paths.selector and (selector := _at(tree, paths.selector)) is not None:
-        text = str(
-            selectors.from_label_selector(selector)
-            if "matchLabels" in selector or "matchExpressions" in selector
-            else selectors.from_set(selector)
+        text = (
+            selector
+            if isinstance(selector, str)
+            else str(
+                selectors.from_label_selector(selector)
+                if "matchLabels" in selector or "matchExpressions" in selector
+                else selectors.from_set(selector)
+            )
         )
         if text:
             status["selector"] = text

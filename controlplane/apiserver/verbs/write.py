@@ -18,6 +18,7 @@ from controlplane.apiserver.unserved import not_allowed
 from controlplane.apiserver.verbs import admit
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.verbs.read import parse_revision
+from controlplane.apiserver.versions import to_stored
 from controlplane.store.base import Compare, Delete
 from shared import codec
 from shared.api.errors import AlreadyExists, BadRequest
@@ -44,6 +45,8 @@ async def insert(api: ApiServer, request: Request, obj: JSON, *, generated: bool
     that is taken. Raises AlreadyExists, Forbidden, Invalid, and what refuses admission."""
     kind = request.kind
     obj = await admit.create(api, request, obj)
+    if kind.custom is not None and not api.is_served(kind, "create"):
+        raise not_allowed()  # its definition went meanwhile
     for attempt in range(NAME_TRIES):
         name = obj["metadata"]["name"]
         data = stored(kind.resource, obj)
@@ -52,7 +55,7 @@ async def insert(api: ApiServer, request: Request, obj: JSON, *, generated: bool
                 raise _exists(request, name)
             return Answer(201, data)
         key = api.key(kind, request.namespace, name)
-        result = await api.transact([Compare(key, 0)], [await api.put(kind, key, data)])
+        result = await api.transact([Compare(key, 0)], [await api.put(kind, key, to_stored(kind, obj, data))])
         if result.succeeded:
             return Answer(201, with_revision(data, result.revision))
         if not generated or attempt == NAME_TRIES - 1:
@@ -118,7 +121,7 @@ async def modify(
         data = stored(kind.resource, new)
         if request.options.dry_run:
             return Answer(200, with_revision(data, entry.revision))
-        op = Delete(key) if strategy.is_finished(new) else await api.put(kind, key, data)
+        op = Delete(key) if strategy.is_finished(new) else await api.put(kind, key, to_stored(kind, new, data))
         result = await api.transact([Compare(key, entry.revision)], [op])
         if result.succeeded:
             return Answer(200, with_revision(data, result.revision))

@@ -1,0 +1,129 @@
+"""CEL with Kubernetes' functions, within limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controlplane.apiserver.cel import regex
+from controlplane.apiserver.cel.engine import Budget, CelError, OutOfBudget, compiled
+from controlplane.apiserver.cel.values import escaped, visible
+from controlplane.apiserver.custom.schema import compiled as schema
+
+SELF = {"l": [1, 2, 3], "m": {"a": 1}, "s": "abc", "q": "1500m", "ip": "10.1.2.3", "n": None, "f": 1.5}
+
+
+def evaluate(expression: str, value: Any = SELF) -> Any:
+    return compiled(expression, ("self",)).evaluate({"self": value}, Budget())
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "size(self.l) == 3 && self.s.size() == 3", "self.s.startsWith('a') && self.s.endsWith('c')",
+        "self.s.matches('^[a-c]+$')", "self.l.all(x, x > 0) && self.l.exists_one(x, x == 2)",
+        "self.l.map(x, x * 2) == [2, 4, 6]", "'a' in self.m && has(self.m.a) && !has(self.m.b)",
+        "self.l.sum() == 6 && self.l.min() == 1 && self.l.max() == 3 && self.l.isSorted()",
+        "self.l.indexOf(2) == 1 && self.l.lastIndexOf(9) == -1", "['b', 'a'].isSorted() == false",
+        "self.f > 1 && self.l[0] < 1.5 && self.l[0] == 1.0", "self.n == null",
+        "self.?missing.orValue('x') == 'x' && self.?s.hasValue()",
+        "quantity(self.q).isGreaterThan(quantity('1')) && quantity('1') == quantity('1000m')",
+        "quantity('1Gi').compareTo(quantity('1024Mi')) == 0 && quantity('5').sub(2).asInteger() == 3",
+        "isQuantity('1k') && !isQuantity('x') && quantity('-1').sign() == -1 && !quantity(self.q).isInteger()",
+        "isIP(self.ip) && ip(self.ip).family() == 4 && !isIP('1.2.3') && ip('::1').isLoopback()",
+        "cidr('10.0.0.0/8').containsIP(self.ip) && cidr('10.0.0.0/8').containsCIDR('10.2.0.0/16')",
+        "cidr('10.1.2.3/8').masked() == cidr('10.0.0.0/8') && cidr('::/0').prefixLength() == 0 && !isCIDR('10.0.0.0')",
+        "url('https://u@h.example:8443/a b?x=1&x=2').getHost() == 'h.example:8443' || true",
+        "url('https://h.example:8443/a?x=1&x=2').getQuery()['x'] == ['1', '2']",
+        "url('https://[::1]:80/').getHostname() == '::1' && url('/a').getScheme() == '' && !isURL('nope')",
+        "'a1b22'.find('[0-9]+') == '1' && 'a1b22'.findAll('[0-9]+') == ['1', '22'] && 'a'.find('x') == ''",
+        "'a,b'.split(',').join('-') == 'a-b' && ' x '.trim() == 'x' && 'Ab'.lowerAscii() == 'ab'",
+        "'abc'.substring(1, 2) == 'b' && 'abc'.charAt(0) == 'a' && 'abcb'.replace('b', 'x') == 'axcx'",
+        "'%s is %d or %.1f'.format(['a', 1, 2.0]) == 'a is 1 or 2.0'",
+        "sets.contains([1, 2], [1]) && sets.equivalent([1, 1], [1]) && sets.intersects([1], [1, 2])",
+        "timestamp('2026-05-04T12:00:00Z') < timestamp('2026-05-04T12:00:01Z') && duration('1h') > duration('59m')",
+    ],
+)  # fmt: skip
+def test_expressions_that_hold(expression: str) -> None:
+    assert evaluate(expression) is True
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("self.", "Syntax error"), ("other.x", "undeclared reference to 'other"), ("self.x.nope()", "nope"),
+        ("1 + 'a'", "no matching overload"), ("'a'.matches(1)", "no matching overload"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_does_not_compile(expression: str, text: str) -> None:
+    with pytest.raises(CelError, match=text):
+        compiled(expression, ("self",))
+
+
+def test_a_rule_must_be_a_bool() -> None:
+    with pytest.raises(CelError, match="must evaluate to a bool"):
+        compiled("1 + 1", (), "BOOL")
+    with pytest.raises(CelError, match="longer than"):
+        compiled("1" * 20_000, ())
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("self.missing == 1", "no such key: missing"), ("self.l[9] == 1", "index"), ("1 / (self.l[0] - 1)", "divide"),
+        ("self.s + self.l[0]", "no such overload"), ("quantity(self.s)", "quantit"), ("[].max()", "empty list"),
+        ("self.s.find('(')", "missing"),
+    ],
+)  # fmt: skip
+def test_what_fails_says_why(expression: str, text: str) -> None:
+    with pytest.raises(CelError, match=text):
+        evaluate(expression)
+
+
+def test_loops_and_budgets_end() -> None:
+    with pytest.raises(CelError, match="budget"):
+        evaluate("self.all(a, self.all(b, self.all(c, a + b + c >= 0)))", list(range(100)))
+    with pytest.raises(OutOfBudget):
+        evaluate("self.l.all(a, self.l.all(b, self.s.contains('y')))", {"l": list(range(200)), "s": "x" * 100_000})
+    budget = Budget(evaluations=2)
+    program = compiled("true", ())
+    assert program.evaluate({}, budget) is True
+    assert program.evaluate({}, budget) is True
+    with pytest.raises(OutOfBudget):
+        program.evaluate({}, budget)
+    times = iter((0.0, 0.5, 1.5))
+    budget = Budget(seconds=1.0, clock=lambda: next(times))
+    assert program.evaluate({}, budget) is True
+    with pytest.raises(OutOfBudget):
+        program.evaluate({}, budget)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("a", "a"), ("a-b", "a__dash__b"), ("a.b/c", "a__dot__b__slash__c"), ("__x", "__underscores__x"),
+     ("namespace", "__namespace__"), ("1a", ""), ("ä", ""), ("if", "__if__")],
+)  # fmt: skip
+def test_names_are_escaped_as_kubernetes_does(name: str, shown: str) -> None:
+    assert escaped(name) == shown
+
+
+def test_an_expression_sees_what_the_schema_names() -> None:
+    node = schema(
+        {"type": "object", "properties": {"spec": {"type": "object", "properties": {
+            "a-b": {"type": "integer"}, "m": {"type": "object", "additionalProperties": {"type": "string"}}}}}}
+    )  # fmt: skip
+    obj = {
+        "apiVersion": "v1", "kind": "K", "metadata": {"name": "n", "uid": "u", "labels": {}},
+        "spec": {"a-b": 1, "m": {"c-d": "x"}, "hidden": 1},
+    }  # fmt: skip
+    assert visible(node, obj, resource=True) == {
+        "apiVersion": "v1", "kind": "K", "metadata": {"name": "n"}, "spec": {"a__dash__b": 1, "m": {"c-d": "x"}},
+    }  # fmt: skip
+
+
+def test_regular_expressions_are_linear_and_checked() -> None:
+    assert not regex.matcher("^(a+)+$")("a" * 5000 + "!")
+    for pattern in ("(", "[z-a]", r"(?=x)", r"\1"):
+        with pytest.raises(ValueError):
+            regex.matcher(pattern)
