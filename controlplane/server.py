@@ -35,6 +35,7 @@ from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.lookups import Lookups
 from controlplane.apiserver.node_authz import NodeAuthority
 from controlplane.apiserver.overload import Overload
+from controlplane.apiserver.policies.admission import PolicyAdmission
 from controlplane.apiserver.rbac.authority import RbacAuthority
 from controlplane.apiserver.rbac.escalation import Escalation
 from controlplane.apiserver.rbac.reviews import Reviews
@@ -171,7 +172,7 @@ def _wire(
     rbac = RbacAuthority(api)
     authorizer = Authorizer(StaticRules(), NodeAuthority(lookups), rbac)
     api.restrictions.append(Escalation(rbac, authorizer).check)
-    api.admission.append(WebhookAdmission(api, caller))
+    api.admission += (WebhookAdmission(api, caller), PolicyAdmission(api))
     extra: Sequence[Callable[[web.Application], None]] = (
         lambda app: add_heartbeat_routes(app, heartbeats),
         lambda app: add_tunnel_routes(app, hub),

@@ -93,6 +93,12 @@ MUTATING_WEBHOOK_CONFIGURATIONS = Resource(
 VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
     ADMISSION, "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False, Object
 )
+VALIDATING_ADMISSION_POLICIES = Resource(
+    ADMISSION, "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", False, Object
+)
+VALIDATING_ADMISSION_POLICY_BINDINGS = Resource(
+    ADMISSION, "v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", False, Object
+)
 LIMIT_RANGES = Resource("", "v1", "limitranges", "LimitRange", True, policies.LimitRange)
 RESOURCE_QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", True, policies.ResourceQuota)
 PERSISTENT_VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", False, policies.PersistentVolume)
@@ -140,6 +146,7 @@ ALL: tuple[Resource[Object], ...] = (
     DEPLOYMENTS, ENDPOINT_SLICES, LEASES, CERTIFICATE_SIGNING_REQUESTS, ROLES, CLUSTER_ROLES, ROLE_BINDINGS,
     CLUSTER_ROLE_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS,
     MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS,
+    VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS,
     REPLICATION_CONTROLLERS, POD_TEMPLATES, STATEFUL_SETS, DAEMON_SETS, CONTROLLER_REVISIONS,
     JOBS, CRON_JOBS, HORIZONTAL_POD_AUTOSCALERS, POD_DISRUPTION_BUDGETS,
     LIMIT_RANGES, RESOURCE_QUOTAS, PERSISTENT_VOLUMES, PERSISTENT_VOLUME_CLAIMS, PRIORITY_CLASSES, RUNTIME_CLASSES,

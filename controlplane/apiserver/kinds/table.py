@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from controlplane.apiserver.kinds.admission_policies import (
+    VALIDATING_ADMISSION_POLICY,
+    VALIDATING_ADMISSION_POLICY_BINDING,
+)
 from controlplane.apiserver.kinds.autoscaler import HORIZONTAL_POD_AUTOSCALER
 from controlplane.apiserver.kinds.autoscaler_v1 import HORIZONTAL_POD_AUTOSCALER_V1
 from controlplane.apiserver.kinds.base import Kind
@@ -77,6 +81,8 @@ KINDS: tuple[Kind, ...] = (
     ROLE,
     MUTATING_WEBHOOK_CONFIGURATION,
     VALIDATING_WEBHOOK_CONFIGURATION,
+    VALIDATING_ADMISSION_POLICY,
+    VALIDATING_ADMISSION_POLICY_BINDING,
     EVENT_V1,
     HORIZONTAL_POD_AUTOSCALER_V1,
     CUSTOM_RESOURCE_DEFINITION,

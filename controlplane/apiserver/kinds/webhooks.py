@@ -5,24 +5,21 @@ Pure. Rules and texts are those of pkg/apis/admissionregistration.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from controlplane.apiserver.kinds.admission_rules import default_rules, validate_conditions, validate_rules
 from controlplane.apiserver.kinds.base import Column, Kind
-from controlplane.apiserver.kinds.causes import all_invalid, duplicate, forbidden, invalid, not_supported, required
+from controlplane.apiserver.kinds.causes import all_invalid, duplicate, invalid, not_supported, required
 from controlplane.apiserver.kinds.cells import age_column, name_column
 from controlplane.apiserver.kinds.podspec.scheduling import validate_label_selector
 from shared.api import kinds, names
 from shared.api.errors import Cause
 from shared.api.meta import JSON
 
-_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
-_SCOPES = ("*", "Cluster", "Namespaced")
 _VERSIONS = ("v1", "v1beta1")
-_RESOURCE = re.compile(r"\*|[a-z0-9*]([-a-z0-9]*[a-z0-9])?(/(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?))?")
 _DEFAULTS: Mapping[str, Any] = {"failurePolicy": "Fail", "matchPolicy": "Equivalent", "timeoutSeconds": 10}
 
 
@@ -38,13 +35,6 @@ def default_validating(obj: JSON) -> None:
         service = (hook.get("clientConfig") or {}).get("service")
         if service is not None and service.get("port") is None:
             service["port"] = 443
-
-
-def default_rules(rules: Iterable[JSON]) -> None:
-    """The scope of RuleWithOperations, in place."""
-    for rule in rules:
-        if not rule.get("scope"):
-            rule["scope"] = "*"
 
 
 def default_mutating(obj: JSON) -> None:
@@ -88,8 +78,7 @@ def _webhook(hook: JSON, path: str) -> Iterator[Cause]:
         yield invalid(f"{path}.timeoutSeconds", seconds, "the timeout value must be between 1 and 30 seconds")
     for field in ("namespaceSelector", "objectSelector"):
         yield from validate_label_selector(hook.get(field) or {}, f"{path}.{field}")
-    if hook.get("matchConditions"):
-        yield forbidden(f"{path}.matchConditions", "CEL expressions of webhooks are not evaluated here yet")
+    yield from validate_conditions(hook.get("matchConditions") or (), f"{path}.matchConditions")
     yield from _client(hook.get("clientConfig") or {}, f"{path}.clientConfig")
     versions = hook.get("admissionReviewVersions") or ()
     if not versions:
@@ -97,30 +86,6 @@ def _webhook(hook: JSON, path: str) -> Iterator[Cause]:
     elif not set(versions) & set(_VERSIONS):
         detail = f"must include at least one of {', '.join(_VERSIONS)}"
         yield invalid(f"{path}.admissionReviewVersions", list(versions), detail)
-
-
-def validate_rules(rules: Sequence[JSON], path: str) -> Iterator[Cause]:
-    """RuleWithOperations, as policies have them too."""
-    for index, rule in enumerate(rules):
-        at = f"{path}[{index}]"
-        for field in ("operations", "apiGroups", "apiVersions", "resources"):
-            values = rule.get(field) or ()
-            if not values:
-                yield required(f"{at}.{field}")
-            elif "*" in values and len(values) > 1 and field != "resources":
-                detail = f"if '*' is present, must not specify other {_WORDS[field]}"
-                yield invalid(f"{at}.{field}", list(values), detail)
-        for position, operation in enumerate(rule.get("operations") or ()):
-            if operation not in _OPERATIONS:
-                yield not_supported(f"{at}.operations[{position}]", operation, _OPERATIONS)
-        for position, resource in enumerate(rule.get("resources") or ()):
-            if not _RESOURCE.fullmatch(resource):
-                yield invalid(f"{at}.resources[{position}]", resource, "must be a resource, or resource/subresource")
-        if (scope := rule.get("scope")) not in (None, *_SCOPES):
-            yield not_supported(f"{at}.scope", scope, _SCOPES)
-
-
-_WORDS = {"operations": "operations", "apiGroups": "API groups", "apiVersions": "API versions"}
 
 
 def _client(config: JSON, path: str) -> Iterator[Cause]:

@@ -12,17 +12,21 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from prometheus_client import Counter
 
 from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.cel.engine import Budget, CelError
+from controlplane.apiserver.policies import expressions
+from controlplane.apiserver.policies.expressions import Named
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import ResourceCache
 from controlplane.apiserver.webhooks import matching, reviews
 from controlplane.apiserver.webhooks.caller import Caller, CallFailed
 from shared.api.errors import InternalError
-from shared.api.kinds import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, VALIDATING_WEBHOOK_CONFIGURATIONS, Resource
+from shared.api.kinds import MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS, Resource
 from shared.api.meta import JSON
 
 logger = logging.getLogger(__name__)
@@ -32,12 +36,17 @@ ASKED = Counter(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Webhook:
     """One webhook of a configuration."""
 
     name: str
     spec: JSON
+
+    @cached_property
+    def conditions(self) -> Sequence[Named]:
+        """Its match conditions, compiled. Raises CelError."""
+        return expressions.named(self.spec.get("matchConditions") or ())
 
     @property
     def reinvoked(self) -> bool:
@@ -117,23 +126,21 @@ class WebhookAdmission:
                 raise result
 
     def _matches(self, hook: Webhook, request: Request, operation: str, obj: JSON | None, old: JSON | None) -> bool:
-        return (
-            matching.rules_match(hook.spec.get("rules") or (), request, operation)
-            and matching.namespace_selected(hook.spec.get("namespaceSelector"), self._labels(request, obj, old))
-            and matching.object_selected(hook.spec.get("objectSelector"), obj, old)
-        )
-
-    def _labels(self, request: Request, obj: JSON | None, old: JSON | None) -> dict[str, str] | None:
-        """Labels of the object's namespace, which for a Namespace are its own; None for what is in none."""
-        if matching.is_namespace(request):
-            tree = obj or old or {}
-            own: dict[str, str] = (tree.get("metadata") or {}).get("labels") or {}
-            return own
-        if not request.namespace:
-            return None
-        cache = self._api.cache.find(NAMESPACES.group, NAMESPACES.plural)
-        entry = cache.get("", request.namespace) if cache else None
-        return entry.labels if entry else {}
+        spec = hook.spec
+        labels = matching.namespace_labels(self._api, request, obj or old)
+        if not (
+            matching.rules_match(spec.get("rules") or (), request, operation)
+            and matching.namespace_selected(spec.get("namespaceSelector"), labels)
+            and matching.object_selected(spec.get("objectSelector"), obj, old)
+        ):
+            return False
+        if not spec.get("matchConditions"):
+            return True
+        try:
+            return expressions.all_match(hook.conditions, expressions.seen_of(request, operation, obj, old), Budget())
+        except CelError as error:
+            self._failed(hook, error)
+            return False
 
     async def _ask(
         self, hook: Webhook, request: Request, operation: str, obj: JSON | None, old: JSON | None, *, mutates: bool

@@ -1,4 +1,4 @@
-"""Which rules and selectors match a request. Pure.
+"""Which rules and selectors match a request. Pure, but for reading a namespace off the watch cache.
 
 After k8s.io/apiserver/pkg/admission/plugin/webhook/predicates. Used for webhooks and for policies.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.request import Request
 from shared.api import selectors
 from shared.api.kinds import NAMESPACES
@@ -61,3 +62,15 @@ def namespace_selected(selector: JSON | None, labels: Mapping[str, str] | None) 
 
 def is_namespace(request: Request) -> bool:
     return (request.kind.resource.group, request.kind.resource.plural) == ("", NAMESPACES.plural)
+
+
+def namespace_labels(api: ApiServer, request: Request, tree: JSON | None) -> Mapping[str, str] | None:
+    """Labels of the object's namespace, which for a Namespace are its own; None for what is in none."""
+    if is_namespace(request):
+        own: dict[str, str] = ((tree or {}).get("metadata") or {}).get("labels") or {}
+        return own
+    if not request.namespace:
+        return None
+    cache = api.cache.find(NAMESPACES.group, NAMESPACES.plural)
+    entry = cache.get("", request.namespace) if cache else None
+    return entry.labels if entry else {}

@@ -218,6 +218,19 @@ async def test_selectors_choose_namespaces_and_objects(client: LocalClient, hook
         await client.create(CONFIG_MAPS, labelled | {"metadata": labelled["metadata"] | {"name": "d"}}, "g")
 
 
+async def test_match_conditions_choose_by_expression(client: LocalClient, hooks: Hooks) -> None:
+    conditions = [
+        {"name": "not-the-control-plane", "expression": "!request.userInfo.username.startsWith('nobody')"},
+        {"name": "marked", "expression": "has(object.metadata.labels) && object.metadata.labels['x'] == 'y'"},
+    ]
+    await validating(client, hooks.hook("/deny", deny, matchConditions=conditions))
+    await client.create(CONFIG_MAPS, config(), "g")
+    with pytest.raises(Forbidden):
+        await client.create(CONFIG_MAPS, {"metadata": {"name": "d", "labels": {"x": "y"}}}, "g")
+    with pytest.raises(InternalError, match="match condition 'marked'"):
+        await client.create(CONFIG_MAPS, {"metadata": {"name": "e", "labels": {"z": "y"}}}, "g")
+
+
 async def test_service_that_stands_for_a_name(client: LocalClient, hooks: Hooks) -> None:
     hook = hooks.hook("/look", allow)
     service = {"namespace": "g", "name": "hook", "path": "/look", "port": hooks.server.port}
@@ -276,7 +289,7 @@ async def test_configurations_themselves_are_never_sent(client: LocalClient, hoo
         ({"rules": [{"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"]}]},
          "webhooks[0].rules[0].resources"),
         ({"objectSelector": {"matchLabels": {"a b": "c"}}}, "webhooks[0].objectSelector.matchLabels"),
-        ({"matchConditions": [{"name": "x", "expression": "true"}]}, "webhooks[0].matchConditions"),
+        ({"matchConditions": [{"name": "x", "expression": "1"}]}, "webhooks[0].matchConditions[0].expression"),
     ],
 )  # fmt: skip
 async def test_bad_configurations_are_refused_by_field(

@@ -186,6 +186,14 @@ LAST_COLUMN = {"/api/v1/resourcequotas": "Age"}
 """Columns that moved to the end."""
 
 NEWER_KINDS: dict[str, list[tuple[str, str, str, int]]] = {
+    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies": [
+        ("Name", "string", "name", 0), ("Validations", "integer", "", 0), ("ParamKind", "string", "", 0),
+        ("Age", "string", "", 0),
+    ],
+    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings": [
+        ("Name", "string", "name", 0), ("PolicyName", "string", "", 0), ("ParamRef", "string", "", 0),
+        ("Age", "string", "", 0),
+    ],
     "/apis/storage.k8s.io/v1/csistoragecapacities": [
         ("Name", "string", "name", 0), ("StorageClassName", "string", "", 0), ("Capacity", "string", "", 0),
     ],
