@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from shared.api import quantity
@@ -44,7 +44,7 @@ class Evaluator:
     """What an object must say because the quota limits ``names``."""
 
 
-@cache
+@lru_cache(maxsize=1024)
 def evaluator(resource: Resource[Any]) -> Evaluator | None:
     """How ``resource`` counts; None of what no quota limits: cluster-scoped kinds and Events."""
     if not resource.namespaced or resource.plural == EVENTS.plural:
