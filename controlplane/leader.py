@@ -37,7 +37,7 @@ class Leader:
         """Start them; returns when all have seen the cluster. An essential service."""
         began = time.perf_counter()
         await asyncio.to_thread(_load)
-        from controlplane.controllers import bootstrap_rbac
+        from controlplane.controllers import bootstrap_rbac, system_priority_classes
         from controlplane.controllers.runner import Runner
         from controlplane.controllers.table import controllers
         from controlplane.scheduler.loop import Scheduler
@@ -50,6 +50,7 @@ class Leader:
         scheduler = Scheduler(Context(self._client, self.informers, self._clock, recorder.named("default-scheduler")))
         self._supervisor.service("scheduler", scheduler.run())
         await bootstrap_rbac.ensure(self._client)
+        await system_priority_classes.ensure(self._client)
         self.informers.start(self._supervisor)
         await self.informers.synced()
         logger.info("controllers and scheduler work", extra={"after": round(time.perf_counter() - began, 3)})

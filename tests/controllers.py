@@ -25,11 +25,13 @@ from controlplane.controllers.namespace import NamespaceController
 from controlplane.controllers.node_ipam import NodeIpamController
 from controlplane.controllers.node_lifecycle import NodeLifecycleController, NodeLifecycleSettings
 from controlplane.controllers.pod_gc import PodGcController, PodGcSettings
+from controlplane.controllers.resource_quota import ResourceQuotaController
 from controlplane.controllers.runner import run_controllers
 from controlplane.controllers.service_account import ServiceAccountController
 from controlplane.controllers.system_namespaces import SystemNamespacesController
 from controlplane.controllers.taint_eviction import TaintEvictionController
 from controlplane.controllers.token_cleaner import TokenCleaner
+from controlplane.controllers.volume_protection import ClaimProtection, VolumeProtection
 from controlplane.controllers.zones import DisruptionSettings
 from controlplane.store.base import Put
 from controlplane.store.sqlite import SqliteStore
@@ -76,6 +78,9 @@ def factories() -> dict[str, Callable[[Context], Any]]:
         "endpoint-slice-controller": EndpointSliceController,
         "disruption-controller": DisruptionController,
         "token-cleaner": TokenCleaner,
+        "resourcequota-controller": ResourceQuotaController,
+        "persistentvolumeclaim-protection-controller": ClaimProtection,
+        "persistentvolume-protection-controller": VolumeProtection,
         "csr-controller": lambda c: CsrController(c, CA, CsrSettings(takeover=0.5)),
     }
 

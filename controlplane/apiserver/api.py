@@ -5,11 +5,13 @@ Owns nothing else; each verb is a function in ``verbs`` that takes an ``ApiServe
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from controlplane.apiserver.cache import WatchCache
 from controlplane.apiserver.custom.serving import CustomKinds
@@ -21,6 +23,7 @@ from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry, Shown
+from controlplane.apiserver.stored_objects import StoredObjects
 from controlplane.store.base import (
     Compare,
     Delete,
@@ -93,6 +96,8 @@ class ApiServer:
         """Asked before every write of an object whether its writer may write just that."""
         self.admission: list[DynamicAdmission] = []
         """Asked in order after the server's own admission."""
+        self.objects = StoredObjects(self.cache)
+        self._quota_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._now = datetime.min.replace(tzinfo=UTC), ""
         self._event_leases = EventLeases(store, self.clock, event_ttl)
         self.health = Health()
@@ -171,6 +176,11 @@ class ApiServer:
             return Put(key, data, await self._event_leases.current())
         except StoreError as error:
             raise ServiceUnavailable(f"the store is not available: {error}", retry_after_seconds=1) from error
+
+    def quota_lock(self, namespace: str) -> asyncio.Lock:
+        """Held while a write is charged against a namespace's quotas, so that many creations take turns instead of
+        failing each other's comparisons."""
+        return self._quota_locks.setdefault(namespace, asyncio.Lock())
 
     def key(self, kind: Kind, namespace: str, name: str) -> str:
         return storage_key(kind.stored_as.resource, namespace, name)

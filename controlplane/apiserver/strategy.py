@@ -129,9 +129,14 @@ def draft_create(api: ApiServer, request: Request, tree: Any, owners: ownership.
     if kind.resource.namespaced:
         check_namespace(api, kind, request.namespace, name)
     _restrict(api, request, "create", obj, None)
-    admission.admit_create(admission.Context(request.user, api.toleration_seconds), kind, obj)
+    admission.admit_create(context_of(api, request), kind, obj)
     ownership.put(obj["metadata"], owners)
     return obj
+
+
+def context_of(api: ApiServer, request: Request) -> admission.Context:
+    """What the server's own admission may know of a request."""
+    return admission.Context(request.user, api.toleration_seconds, api.objects, request.warnings.append)
 
 
 def check_create(request: Request, obj: JSON) -> None:
@@ -170,7 +175,7 @@ def draft_update(
     obj = _merged(request, old, given)
     obj["metadata"] = _updated_metadata(meta if obj is given else obj["metadata"], was)
     kind.default(obj)
-    admission.admit_update(admission.Context(request.user, api.toleration_seconds), kind, obj, old)
+    admission.admit_update(context_of(api, request), kind, obj, old)
     _count_generation(request, obj, old)  # what admission has put back is no change
     unchanged = same(obj, old)
     if owners is None:

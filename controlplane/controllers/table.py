@@ -20,10 +20,12 @@ from controlplane.controllers.node_ipam import NodeIpamController
 from controlplane.controllers.node_lifecycle import NodeLifecycleController
 from controlplane.controllers.pod_gc import PodGcController
 from controlplane.controllers.replicaset import ReplicaSetController
+from controlplane.controllers.resource_quota import ResourceQuotaController
 from controlplane.controllers.service_account import ServiceAccountController
 from controlplane.controllers.system_namespaces import SystemNamespacesController
 from controlplane.controllers.taint_eviction import TaintEvictionController
 from controlplane.controllers.token_cleaner import TokenCleaner
+from controlplane.controllers.volume_protection import ClaimProtection, VolumeProtection
 from shared.pki import CertificateAuthority
 
 
@@ -49,6 +51,9 @@ def controllers(
         ("clusterrole-aggregation-controller", ClusterRoleAggregation),
         ("crd-naming", CustomResourceNames),
         ("crd-finalizer", CustomResourceFinalizer),
+        ("resourcequota-controller", ResourceQuotaController),
+        ("persistentvolumeclaim-protection-controller", ClaimProtection),
+        ("persistentvolume-protection-controller", VolumeProtection),
         ("csr-controller", lambda context: CsrController(context, ca)),
     ]
     return [make(replace(context, events=recorder.named(name))) for name, make in rows]

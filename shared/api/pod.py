@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from shared.api.meta import Condition, LabelSelectorRequirement, Object, Struct
+from shared.api.meta import Condition, LabelSelector, LabelSelectorRequirement, Object, Struct
 from shared.api.quantity import Quantity
 
 # --- volumes and environment ---------------------------------------------------------------------------------
@@ -43,12 +43,22 @@ class HostPathVolumeSource(Struct, frozen=True, kw_only=True):
     type: str = ""
 
 
+class PersistentVolumeClaimVolumeSource(Struct, frozen=True, kw_only=True):
+    claim_name: str = ""
+
+
+class EphemeralVolumeSource(Struct, frozen=True, kw_only=True):
+    """A claim of the pod's own, named after both: ``<pod>-<volume>``."""
+
+
 class Volume(Struct, frozen=True, kw_only=True):
     name: str
     empty_dir: EmptyDirVolumeSource | None = None
     host_path: HostPathVolumeSource | None = None
     config_map: ConfigMapVolumeSource | None = None
     secret: SecretVolumeSource | None = None
+    persistent_volume_claim: PersistentVolumeClaimVolumeSource | None = None
+    ephemeral: EphemeralVolumeSource | None = None
 
 
 class VolumeMount(Struct, frozen=True, kw_only=True):
@@ -196,8 +206,28 @@ class NodeAffinity(Struct, frozen=True, kw_only=True):
     preferred_during_scheduling_ignored_during_execution: tuple[PreferredSchedulingTerm, ...] = ()
 
 
+class PodAffinityTerm(Struct, frozen=True, kw_only=True):
+    """Read for the namespaces that it looks into; none means the pod's own."""
+
+    namespaces: tuple[str, ...] = ()
+    namespace_selector: LabelSelector | None = None
+
+
+class WeightedPodAffinityTerm(Struct, frozen=True, kw_only=True):
+    pod_affinity_term: PodAffinityTerm = PodAffinityTerm()
+
+
+class PodAffinity(Struct, frozen=True, kw_only=True):
+    """Of pods that are to be near each other, or apart."""
+
+    required_during_scheduling_ignored_during_execution: tuple[PodAffinityTerm, ...] = ()
+    preferred_during_scheduling_ignored_during_execution: tuple[WeightedPodAffinityTerm, ...] = ()
+
+
 class Affinity(Struct, frozen=True, kw_only=True):
     node_affinity: NodeAffinity | None = None
+    pod_affinity: PodAffinity | None = None
+    pod_anti_affinity: PodAffinity | None = None
 
 
 class Toleration(Struct, frozen=True, kw_only=True):
@@ -229,6 +259,8 @@ class PodSpec(Struct, frozen=True, kw_only=True):
     scheduler_name: str = "default-scheduler"
     scheduling_gates: tuple[PodSchedulingGate, ...] = ()
     priority: int = 0
+    priority_class_name: str = ""
+    active_deadline_seconds: int | None = None
     host_network: bool = False
     hostname: str = ""
     subdomain: str = ""

@@ -52,5 +52,33 @@ class PersistentVolume(Object, frozen=True, kw_only=True):
     status: VolumeStatus = VolumeStatus()
 
 
+class ClaimResources(Struct, frozen=True, kw_only=True):
+    requests: dict[str, Quantity] = {}
+
+
+class PersistentVolumeClaimSpec(Struct, frozen=True, kw_only=True):
+    resources: ClaimResources = ClaimResources()
+    storage_class_name: str | None = None
+    volume_attributes_class_name: str | None = None
+
+
+class ModifyVolumeStatus(Struct, frozen=True, kw_only=True):
+    target_volume_attributes_class_name: str = ""
+
+
+class PersistentVolumeClaimStatus(Struct, frozen=True, kw_only=True):
+    phase: str = ""
+    allocated_resources: dict[str, Quantity] = {}
+    current_volume_attributes_class_name: str | None = None
+    modify_volume_status: ModifyVolumeStatus | None = None
+
+
 class PersistentVolumeClaim(Object, frozen=True, kw_only=True):
-    status: VolumeStatus = VolumeStatus()
+    spec: PersistentVolumeClaimSpec = PersistentVolumeClaimSpec()
+    status: PersistentVolumeClaimStatus = PersistentVolumeClaimStatus()
+
+    @property
+    def storage_class(self) -> str:
+        """The class, wherever it is written; empty for none."""
+        annotated = self.metadata.annotations.get("volume.beta.kubernetes.io/storage-class")
+        return annotated or self.spec.storage_class_name or ""

@@ -64,6 +64,26 @@ def canonical_resource(q: str | int | float) -> str:
     return _canonical(_text(q), True)
 
 
+def add(one: Quantity, other: Quantity) -> str:
+    """The sum, in the form of ``one`` or, where that is zero, of ``other`` (Quantity.Add)."""
+    left, style = _parse(_text(one))
+    right, other_style = _parse(_text(other))
+    with localcontext() as context:
+        context.prec = _DIGITS
+        return format_as(left + right, style if left else other_style)
+
+
+def in_form_of(model: Quantity, amount: Decimal) -> str:
+    """``amount`` as it is written where ``model`` is."""
+    return format_as(amount, _parse(_text(model))[1])
+
+
+def negative(q: Quantity) -> str:
+    """The amount below zero, in its own form."""
+    amount, style = _parse(_text(q))
+    return format_as(-amount, style)
+
+
 def format_as(amount: Decimal, style: str) -> str:
     """``amount`` in the canonical form of a ``Format``."""
     if not amount:

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from controlplane.apiserver.admission import certificates, nodes, pods, services, storage, workloads
+from controlplane.apiserver.admission import (
+    certificates,
+    limit_ranger,
+    nodes,
+    pods,
+    priority,
+    runtime_class,
+    services,
+    storage,
+    workloads,
+)
 from controlplane.apiserver.admission.context import Context
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.base import Kind
@@ -15,15 +25,23 @@ from shared.api.meta import JSON
 
 Create = Callable[[Context, JSON], None]
 Update = Callable[[Context, JSON, JSON], None]
+Check = Callable[[Context, JSON, JSON | None], None]
 
 ON_CREATE: Mapping[tuple[str, str], Sequence[Create]] = {
-    ("", "pods"): (pods.service_account, pods.priority, pods.default_toleration_seconds),
+    ("", "pods"): (
+        limit_ranger.give_defaults,
+        pods.service_account,
+        priority.resolve,
+        pods.default_toleration_seconds,
+        runtime_class.apply,
+    ),
     ("", "nodes"): (nodes.taint_until_ready,),
     ("certificates.k8s.io", "certificatesigningrequests"): (certificates.requester,),
     ("apps", "daemonsets"): (workloads.start_template_generation,),
     ("batch", "jobs"): (workloads.generate_selector,),
-    ("", "persistentvolumeclaims"): (storage.protect_claim,),
+    ("", "persistentvolumeclaims"): (storage.default_class, storage.protect_claim),
     ("", "persistentvolumes"): (storage.protect_volume,),
+    ("networking.k8s.io", "ingresses"): (storage.default_ingress_class,),
 }
 """By (group, plural), in the order in which they run."""
 
@@ -33,6 +51,13 @@ ON_UPDATE: Mapping[tuple[str, str], Sequence[Update]] = {
     ("certificates.k8s.io", "certificatesigningrequests"): (certificates.keep_requester,),
     ("apps", "daemonsets"): (workloads.count_template_generation,),
 }
+
+CHECKS: Mapping[tuple[str, str], Sequence[Check]] = {
+    ("", "pods"): (limit_ranger.check_pod, runtime_class.check),
+    ("", "persistentvolumeclaims"): (limit_ranger.check_claim, storage.check_growth),
+    ("scheduling.k8s.io", "priorityclasses"): (priority.one_default,),
+}
+"""What only looks, once the object is valid."""
 
 
 def admit_create(context: Context | User, kind: Kind, obj: JSON) -> None:
@@ -45,6 +70,12 @@ def admit_update(context: Context | User, kind: Kind, obj: JSON, old: JSON) -> N
     """Run every step for a changed object, in place; ``old`` is only read. Raises Forbidden."""
     for step in ON_UPDATE.get((kind.resource.group, kind.resource.plural), ()):
         step(_context(context), obj, old)
+
+
+def check(context: Context, kind: Kind, obj: JSON, old: JSON | None) -> None:
+    """Run every check of a new object, or of one that changes from ``old``; none is changed. Raises Forbidden."""
+    for step in CHECKS.get((kind.resource.group, kind.resource.plural), ()):
+        step(context, obj, old)
 
 
 def _context(context: Context | User) -> Context:

@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from controlplane.apiserver.identity import User
+from shared.api.kinds import Resource
+from shared.api.meta import JSON
+
+
+class Objects(Protocol):
+    """What is stored at this moment. The trees are shared: nobody changes them."""
+
+    def list(self, resource: Resource[Any], namespace: str = "") -> Sequence[JSON]:
+        """All of a kind, or those of one namespace, by name."""
+        ...
+
+    def labels(self, namespace: str) -> Mapping[str, str]:
+        """The labels of a namespace."""
+        ...
+
+
+class Nothing:
+    """``Objects`` of an empty cluster."""
+
+    def list(self, resource: Resource[Any], namespace: str = "") -> Sequence[JSON]:
+        return ()
+
+    def labels(self, namespace: str) -> Mapping[str, str]:
+        return {}
+
+
+def _unheard(text: str) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who writes, and the settings of the steps."""
+    """Who writes, what there is, and the settings of the steps."""
 
     user: User
     toleration_seconds: int = 0
     """Seconds that a pod stays on a node that is not ready or unreachable, unless it says otherwise itself."""
+    objects: Objects = Nothing()
+    warn: Callable[[str], None] = _unheard
+    """Tells the client something (the ``Warning:`` header)."""
+
+
+def named(objects: Sequence[JSON], name: str) -> JSON | None:
+    """The one of that name."""
+    return next((obj for obj in objects if obj["metadata"]["name"] == name), None)

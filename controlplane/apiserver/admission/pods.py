@@ -1,20 +1,17 @@
-"""Admission of pods: ServiceAccount, Priority and DefaultTolerationSeconds.
+"""Admission of pods: ServiceAccount and DefaultTolerationSeconds.
 
-Pure. After plugin/pkg/admission/{serviceaccount,priority,defaulttolerationseconds}. Tokens of service accounts are
-not mounted yet, and there are no priority classes but Kubernetes' own two.
+Pure. After plugin/pkg/admission/{serviceaccount,defaulttolerationseconds}. Tokens of service accounts are not mounted
+yet.
 """
 
 from __future__ import annotations
 
 from controlplane.apiserver.admission.context import Context
-from shared.api.errors import Forbidden
 from shared.api.meta import JSON
 
 DEFAULT_SERVICE_ACCOUNT = "default"
 EVICTING = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 """The taints that the node lifecycle controller evicts by."""
-
-PRIORITY_CLASSES = {"": 0, "system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
 
 def service_account(context: Context, pod: JSON) -> None:
@@ -22,24 +19,6 @@ def service_account(context: Context, pod: JSON) -> None:
     spec = pod["spec"]
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or DEFAULT_SERVICE_ACCOUNT
     spec["serviceAccountName"] = spec["serviceAccount"] = name
-
-
-def priority(context: Context, pod: JSON) -> None:
-    """The number and the preemption policy of the pod's priority class. Raises Forbidden."""
-    spec = pod["spec"]
-    name = spec.get("priorityClassName") or ""
-    if name not in PRIORITY_CLASSES:
-        raise _forbidden(pod, f"no PriorityClass with name {name} was found")
-    value = PRIORITY_CLASSES[name]
-    if spec.get("priority") not in (None, value):
-        raise _forbidden(
-            pod,
-            f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; priority admission "
-            f"controller computed {value} from the given PriorityClass name",
-        )
-    spec["priority"] = value
-    if not spec.get("preemptionPolicy"):
-        spec["preemptionPolicy"] = "PreemptLowerPriority"
 
 
 def default_toleration_seconds(context: Context, pod: JSON) -> None:
@@ -56,7 +35,14 @@ def default_toleration_seconds(context: Context, pod: JSON) -> None:
 def keep_admitted(context: Context, pod: JSON, old: JSON) -> None:
     """A replacement that leaves out what admission filled in means no change of it."""
     spec, before = pod["spec"], old.get("spec") or {}
-    for field in ("serviceAccountName", "serviceAccount", "priority", "preemptionPolicy"):
+    for field in (
+        "serviceAccountName",
+        "serviceAccount",
+        "priority",
+        "priorityClassName",
+        "preemptionPolicy",
+        "overhead",
+    ):
         if spec.get(field) is None and before.get(field) is not None:
             spec[field] = before[field]
     kept = list(spec.get("tolerations") or ())
@@ -70,8 +56,3 @@ def keep_admitted(context: Context, pod: JSON, old: JSON) -> None:
 
 def _tolerates(toleration: JSON, key: str) -> bool:
     return (toleration.get("key") or key) == key and (toleration.get("effect") or "NoExecute") == "NoExecute"
-
-
-def _forbidden(pod: JSON, why: str) -> Forbidden:
-    name = pod["metadata"].get("name") or pod["metadata"].get("generateName") or ""
-    return Forbidden(f'pods "{name}" is forbidden: {why}', kind="pods", name=name)

@@ -6,6 +6,7 @@ is awaited.
 
 from __future__ import annotations
 
+from controlplane.apiserver import admission as built_in
 from controlplane.apiserver import strategy
 from controlplane.apiserver.api import ApiServer, DynamicAdmission
 from controlplane.apiserver.request import Request
@@ -19,6 +20,7 @@ async def create(api: ApiServer, request: Request, draft: JSON) -> JSON:
     asked = _asked(api, request, CREATE)
     obj = await _mutated(asked, request, CREATE, draft, None)
     strategy.check_create(request, obj)
+    built_in.check(strategy.context_of(api, request), request.kind, obj, None)
     await _validated(asked, request, CREATE, obj, None)
     return obj
 
@@ -28,6 +30,8 @@ async def update(api: ApiServer, request: Request, draft: JSON, old: JSON) -> JS
     asked = _asked(api, request, UPDATE)
     obj = await _mutated(asked, request, UPDATE, draft, old)
     strategy.check_update(request, obj, old)
+    if not request.subresource:
+        built_in.check(strategy.context_of(api, request), request.kind, obj, old)
     await _validated(asked, request, UPDATE, obj, old)
     return obj
 

@@ -15,7 +15,7 @@ from controlplane.apiserver.encoding import stored, with_revision
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry
 from controlplane.apiserver.unserved import not_allowed
-from controlplane.apiserver.verbs import admit
+from controlplane.apiserver.verbs import admit, charge
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.verbs.read import parse_revision
 from controlplane.apiserver.versions import to_stored
@@ -53,9 +53,11 @@ async def insert(api: ApiServer, request: Request, obj: JSON, *, generated: bool
         if request.options.dry_run:
             if api.of(kind).get(request.namespace, name) is not None:
                 raise _exists(request, name)
+            charge.check(api, request, obj, None)
             return Answer(201, data)
         key = api.key(kind, request.namespace, name)
-        result = await api.transact([Compare(key, 0)], [await api.put(kind, key, to_stored(kind, obj, data))])
+        put = await api.put(kind, key, to_stored(kind, obj, data))
+        result = await charge.transact(api, request, Compare(key, 0), put, obj, None)
         if result.succeeded:
             return Answer(201, with_revision(data, result.revision))
         if not generated or attempt == NAME_TRIES - 1:
@@ -120,9 +122,10 @@ async def modify(
             new = await admit.update(api, request, new, old)
         data = stored(kind.resource, new)
         if request.options.dry_run:
+            charge.check(api, request, new, old)
             return Answer(200, with_revision(data, entry.revision))
         op = Delete(key) if strategy.is_finished(new) else await api.put(kind, key, to_stored(kind, new, data))
-        result = await api.transact([Compare(key, entry.revision)], [op])
+        result = await charge.transact(api, request, Compare(key, entry.revision), op, new, old)
         if result.succeeded:
             return Answer(200, with_revision(data, result.revision))
     raise strategy.conflict(kind, request.name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.apiserver.admission import Context, nodes, pods, storage, workloads
+from controlplane.apiserver.admission import Context, nodes, pods, priority, storage, workloads
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.kinds.causes import refusal
@@ -61,7 +61,7 @@ def create(kind: Kind, request: Any) -> Any:
         obj["metadata"]["namespace"] = "g"
     kind.default(obj)
     if kind.resource.kind == "Pod":
-        pods.priority(CONTEXT, obj)
+        priority.resolve(CONTEXT, obj)
         pods.default_toleration_seconds(CONTEXT, obj)
     elif kind.resource.kind == "Node":
         nodes.taint_until_ready(CONTEXT, obj)
