@@ -245,9 +245,22 @@ async def test_objects_go_before_their_definition(tabs: Calls, api: ApiServer) -
     await gone(tabs, f"{TABS}/a")
     assert (await tabs("POST", TABS, crontab("late")))[0] == 405
     assert (await tabs("GET", crd))[1]["status"]["conditions"][-1]["status"] == "True"
-    await tabs("DELETE", f"{TABS}/held")
-    pair = (await api.store.range("/registry/stable.example.com/crontabs/")).items
-    assert [json.loads(p.value)["metadata"]["name"] for p in pair] == ["held"]
+    code, _ = await tabs("PATCH", f"{TABS}/late?fieldManager=m", crontab("late"), "application/apply-patch+yaml")
+    assert code == 405
+    assert (await tabs("PATCH", f"{TABS}/held", {"metadata": {"finalizers": None}}, MERGE))[0] == 200
+    await gone(tabs, crd)
+    assert list((await api.store.range("/registry/stable.example.com/")).items) == []
+
+
+async def test_objects_of_versions_that_are_not_served_go_too(tabs: Calls, api: ApiServer) -> None:
+    await tabs("POST", TABS, crontab())
+    crd = f"{CRDS}/crontabs.stable.example.com"
+    unserved = [{"op": "replace", "path": "/spec/versions/0/served", "value": False}]
+    assert (await tabs("PATCH", crd, unserved, JSON_PATCH))[0] == 200
+    assert (await tabs("GET", TABS))[0] == 404
+    await tabs("DELETE", crd)
+    await gone(tabs, crd)
+    assert list((await api.store.range("/registry/stable.example.com/")).items) == []
 
 
 async def test_a_definition_without_objects_goes_and_comes_again(tabs: Calls, api: ApiServer) -> None:
