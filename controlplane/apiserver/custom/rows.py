@@ -89,6 +89,7 @@ def _row(crd: JSON, version: JSON, stored: Kind, terminating: bool) -> Kind:
         default=custom.default,
         validate=custom.validate,
         validate_status=custom.validate,
+        warnings=_warnings,
         deprecated=_deprecation(resource, version),
         has_generation=True,
         spec_fields=(),
@@ -162,6 +163,19 @@ class CustomKind:
             if isinstance(value, int) and value < 0:
                 found.append(invalid(f".{path}", value, "should be a non-negative integer"))
         return found
+
+
+_STANDARD_FINALIZERS = ("orphan", "foregroundDeletion")
+
+
+def _warnings(obj: JSON) -> Iterable[str]:
+    """Of finalizers that others may use too (customresource/strategy.go)."""
+    for name in obj["metadata"].get("finalizers") or ():
+        if "/" not in name and name not in _STANDARD_FINALIZERS:
+            yield (
+                f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name including a path (/) to '
+                "avoid accidental conflicts with other finalizer writers"
+            )
 
 
 def _deprecation(resource: Resource[Object], version: JSON) -> str:
