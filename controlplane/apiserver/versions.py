@@ -70,7 +70,10 @@ class VersionView:
         made: dict[str, Entry] = entry.versions
         found = made.get(version)
         if found is None or found.cache is not self:
-            found = made[version] = Entry(self, entry.namespace, entry.name, entry.revision, self._converted(entry))
+            data = self._converted(entry)
+            if data == entry.data:
+                data = entry.data  # one copy in memory is enough
+            found = made[version] = Entry(self, entry.namespace, entry.name, entry.revision, data)
         return found
 
     def _converted(self, entry: Entry) -> bytes:

@@ -26,8 +26,11 @@ RECHECK = 1.0
 
 
 def resource_of(crd: CustomResourceDefinition) -> Resource[Object] | None:
-    """How the objects of a definition are asked for; None when none of its versions is served."""
+    """How the objects of a definition are asked for; None when none of its versions is served. Of one that is being
+    deleted the stored version is then."""
     served = [version for version in crd.spec.versions if version.served]
+    if not served and crd.metadata.deletion_timestamp is not None:
+        served = [version for version in crd.spec.versions if version.storage]
     if not served:
         return None
     version = next((version for version in served if version.storage), served[0])

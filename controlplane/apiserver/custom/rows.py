@@ -19,15 +19,16 @@ from controlplane.apiserver.custom.schema import META_FIELDS, Node, compiled
 from controlplane.apiserver.custom.shape import shape_of
 from controlplane.apiserver.kinds.base import Column, Kind, ScalePaths, Subresource
 from controlplane.apiserver.kinds.causes import invalid
-from controlplane.apiserver.kinds.cells import age_column, name_column, since
+from controlplane.apiserver.kinds.cells import UNKNOWN, age_column, name_column, since
 from controlplane.apiserver.shapes import Findings, Struct
 from shared import codec
 from shared.api.errors import Cause
 from shared.api.kinds import Resource
 from shared.api.meta import JSON, Object
 
-READ_ONLY = ("delete", "deletecollection", "get", "list", "watch")
-"""What is left of the verbs while a definition is being deleted (customresource_discovery_controller.go)."""
+ENDING = ("delete", "deletecollection", "get", "list", "patch", "update", "watch")
+"""What is left of the verbs while a definition is being deleted: whoever holds an object can let it go, and nobody
+makes new ones (customresource_handler.go)."""
 
 _CHANGES = ("get", "patch", "update")
 
@@ -46,9 +47,16 @@ def stored_row(crd: JSON) -> Kind:
 
 
 def rows(crd: JSON, stored: Kind) -> list[Kind]:
-    """A row for each served version. ``stored`` is what they are views of."""
+    """A row for each served version. ``stored`` is what they are views of.
+
+    Where none is served, objects can still be deleted with their definition: then the stored version is.
+    """
     terminating = bool(crd["metadata"].get("deletionTimestamp"))
-    return [_row(crd, version, stored, terminating) for version in crd["spec"]["versions"] if version.get("served")]
+    versions = crd["spec"]["versions"]
+    served = [version for version in versions if version.get("served")]
+    if not served and terminating:
+        served = [version for version in versions if version.get("storage")]
+    return [_row(crd, version, stored, terminating) for version in served]
 
 
 def _names(crd: JSON) -> JSON:
@@ -76,11 +84,12 @@ def _row(crd: JSON, version: JSON, stored: Kind, terminating: bool) -> Kind:
         columns=tuple(_columns(version.get("additionalPrinterColumns"))),
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
-        verbs=READ_ONLY if terminating else ("create", "patch", "update", *READ_ONLY),
+        verbs=ENDING if terminating else ("create", *ENDING),
         subresources=tuple(listed),
         default=custom.default,
         validate=custom.validate,
         validate_status=custom.validate,
+        warnings=_warnings,
         deprecated=_deprecation(resource, version),
         has_generation=True,
         spec_fields=(),
@@ -156,6 +165,19 @@ class CustomKind:
         return found
 
 
+_STANDARD_FINALIZERS = ("orphan", "foregroundDeletion")
+
+
+def _warnings(obj: JSON) -> Iterable[str]:
+    """Of finalizers that others may use too (customresource/strategy.go)."""
+    for name in obj["metadata"].get("finalizers") or ():
+        if "/" not in name and name not in _STANDARD_FINALIZERS:
+            yield (
+                f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name including a path (/) to '
+                "avoid accidental conflicts with other finalizer writers"
+            )
+
+
 def _deprecation(resource: Resource[Object], version: JSON) -> str:
     if not version.get("deprecated"):
         return ""
@@ -217,10 +239,8 @@ def _shown(kind: str, value: Any, now: datetime) -> Any:
     if kind == "boolean":
         return value if isinstance(value, bool) else None
     if kind == "date" and isinstance(value, str):
-        try:
-            return since(value, now)
-        except ValueError:
-            return "<invalid>"
+        shown = since(value, now)
+        return "<invalid>" if shown == UNKNOWN else shown
     return None
 
 

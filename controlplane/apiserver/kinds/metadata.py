@@ -12,6 +12,7 @@ from controlplane.apiserver.kinds import causes
 from controlplane.apiserver.kinds.base import Kind
 from shared.api import names
 from shared.api.errors import Cause
+from shared.api.kinds import CUSTOM_RESOURCE_DEFINITIONS
 from shared.api.meta import JSON
 
 MAX_ANNOTATION_BYTES = 256 * 1024
@@ -39,7 +40,8 @@ def validate_metadata(kind: Kind, obj: JSON, old: JSON | None) -> list[Cause]:
     found += validate_labels(meta.get("labels"), "metadata.labels")
     found += validate_annotations(meta.get("annotations"), "metadata.annotations")
     found += _owners(meta.get("ownerReferences") or ())
-    found += _finalizers(meta.get("finalizers") or ())
+    own = kind.custom is None and kind.resource.group != CUSTOM_RESOURCE_DEFINITIONS.group
+    found += _finalizers(meta.get("finalizers") or (), standard=own)
     if old is not None:
         found += _update(meta, old.get("metadata") or {})
     return found
@@ -117,13 +119,14 @@ def _owners(owners: Any) -> list[Cause]:
     return found
 
 
-def _finalizers(finalizers: Any) -> list[Cause]:
+def _finalizers(finalizers: Any, *, standard: bool) -> list[Cause]:
+    """``standard``: a name without a domain must be one of Kubernetes' own, which custom kinds do not demand."""
     path = "metadata.finalizers"
     found: list[Cause] = []
     for finalizer in finalizers:
         wrong = names.qualified_name(finalizer)
         found += causes.all_invalid(path, finalizer, wrong)
-        if not wrong and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        if standard and not wrong and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
             detail = "name is neither a standard finalizer name nor is it fully qualified"
             found.append(causes.invalid(path, finalizer, detail))
     if {"orphan", "foregroundDeletion"} <= set(finalizers):

@@ -178,6 +178,34 @@ async def test_fields_can_be_selected_and_watched(tabs: Calls) -> None:
     assert (await tabs("GET", f"{TABS}?fieldSelector=spec.replicas=1"))[0] == 400
 
 
+async def test_finalizers_need_no_domain_but_better_have_one(tabs: Calls) -> None:
+    obj = crontab()
+    obj["metadata"]["finalizers"] = ["mine.example.com"]
+    assert (await tabs("POST", TABS, obj))[0] == 201
+    assert "prefer a domain-qualified finalizer name" in tabs.warnings[0]
+
+
+async def test_kinds_of_the_whole_cluster(call: Calls, api: ApiServer) -> None:
+    crd = definition(scope="Cluster")
+    await define(api, crd)
+    code, made = await call("POST", f"{GROUP}/v1/crontabs", crontab())
+    assert (code, made["metadata"].get("namespace")) == (201, None)
+    assert (await call("GET", f"{GROUP}/v1/crontabs/a"))[0] == 200
+    assert (await call("GET", f"{TABS}/a"))[0] == 404
+
+
+async def test_a_group_version_of_our_own_stays_ours(call: Calls, api: ApiServer) -> None:
+    crd = definition(group="events.k8s.io")
+    approval = {"api-approved.kubernetes.io": "https://example.com/1"}
+    crd["metadata"] = {"name": "crontabs.events.k8s.io", "annotations": approval}
+    await define(api, crd)
+    assert (await call("GET", "/apis/events.k8s.io/v1/crontabs"))[0] == 404
+    resources = (await call("GET", "/apis/events.k8s.io/v1"))[1]["resources"]
+    assert [entry["name"] for entry in resources] == ["events"]
+    await call("DELETE", f"{CRDS}/crontabs.events.k8s.io")
+    await gone(call, f"{CRDS}/crontabs.events.k8s.io")
+
+
 async def test_versions_are_views_of_one_object(call: Calls, api: ApiServer) -> None:
     crd = definition()
     newer = json.loads(json.dumps(crd["spec"]["versions"][0]))
@@ -245,9 +273,26 @@ async def test_objects_go_before_their_definition(tabs: Calls, api: ApiServer) -
     await gone(tabs, f"{TABS}/a")
     assert (await tabs("POST", TABS, crontab("late")))[0] == 405
     assert (await tabs("GET", crd))[1]["status"]["conditions"][-1]["status"] == "True"
-    await tabs("DELETE", f"{TABS}/held")
-    pair = (await api.store.range("/registry/stable.example.com/crontabs/")).items
-    assert [json.loads(p.value)["metadata"]["name"] for p in pair] == ["held"]
+    async with asyncio.timeout(5):
+        while (found := (await tabs("GET", crd))[1]["status"]["conditions"])[-1]["reason"] == "InstanceDeletionPending":
+            await asyncio.sleep(0)
+    assert (found[-1]["type"], found[-1]["reason"]) == ("Terminating", "InstanceDeletionInProgress")
+    code, _ = await tabs("PATCH", f"{TABS}/late?fieldManager=m", crontab("late"), "application/apply-patch+yaml")
+    assert code == 405
+    assert (await tabs("PATCH", f"{TABS}/held", {"metadata": {"finalizers": None}}, MERGE))[0] == 200
+    await gone(tabs, crd)
+    assert list((await api.store.range("/registry/stable.example.com/")).items) == []
+
+
+async def test_objects_of_versions_that_are_not_served_go_too(tabs: Calls, api: ApiServer) -> None:
+    await tabs("POST", TABS, crontab())
+    crd = f"{CRDS}/crontabs.stable.example.com"
+    unserved = [{"op": "replace", "path": "/spec/versions/0/served", "value": False}]
+    assert (await tabs("PATCH", crd, unserved, JSON_PATCH))[0] == 200
+    assert (await tabs("GET", TABS))[0] == 404
+    await tabs("DELETE", crd)
+    await gone(tabs, crd)
+    assert list((await api.store.range("/registry/stable.example.com/")).items) == []
 
 
 async def test_a_definition_without_objects_goes_and_comes_again(tabs: Calls, api: ApiServer) -> None:
