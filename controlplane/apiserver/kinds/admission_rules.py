@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from controlplane.apiserver.cel.engine import CelError
 from controlplane.apiserver.kinds.causes import all_invalid, duplicate, invalid, not_supported, required
-from controlplane.apiserver.policies.expressions import compile_expression
+from controlplane.apiserver.policies.compiling import compile_expression
 from shared.api import names
 from shared.api.errors import Cause
 from shared.api.meta import JSON

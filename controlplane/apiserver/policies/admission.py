@@ -15,7 +15,7 @@ from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.cel.engine import Budget, CelError, Program
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.policies import expressions
-from controlplane.apiserver.policies.expressions import Named
+from controlplane.apiserver.policies.compiling import Named, compile_expression, named
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import ResourceCache
 from controlplane.apiserver.webhooks import matching
@@ -67,8 +67,8 @@ def compile_policy(name: str, spec: JSON) -> Policy:
         return Policy(
             name,
             spec,
-            expressions.named(spec.get("matchConditions") or ()),
-            expressions.named(spec.get("variables") or (), ""),
+            named(spec.get("matchConditions") or ()),
+            named(spec.get("variables") or (), ""),
             tuple(_validation(rule) for rule in spec.get("validations") or ()),
         )
     except CelError as error:
@@ -79,9 +79,9 @@ def _validation(rule: JSON) -> Validation:
     source, told = rule["expression"], rule.get("messageExpression")
     return Validation(
         source,
-        expressions.compile_expression(source),
+        compile_expression(source),
         rule.get("message") or "",
-        expressions.compile_expression(told, "STRING") if told else None,
+        compile_expression(told, "STRING") if told else None,
         rule.get("reason") or Invalid.reason,
     )
 

@@ -1,4 +1,4 @@
-"""Expressions about a request: match conditions, variables, validations. Compiled once, evaluated for each request.
+"""Expressions about a request: match conditions, variables, validations; ``compiling`` made them.
 
 Pure, within the limits of ``cel.engine``. What an expression sees is a copy of the object in which a field whose name
 is a word of CEL can be said both ways, as ``metadata.__namespace__`` and, where the grammar lets one, plainly.
@@ -7,37 +7,16 @@ is a word of CEL can be said both ways, as ``metadata.__namespace__`` and, where
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from controlplane.apiserver import schema
-from controlplane.apiserver.cel.engine import Budget, CelError, Program, compiled
+from controlplane.apiserver.cel.engine import Budget, CelError
 from controlplane.apiserver.cel.values import escaped
+from controlplane.apiserver.policies.compiling import Named
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.shapes import ListOf, MapOf, Shape, Struct
 from controlplane.apiserver.webhooks import reviews
 from shared.api.meta import JSON
-
-SEEN = ("object", "oldObject", "request", "params", "namespaceObject", "variables")
-"""The variables of an expression (KEP-3488; ``authorizer`` is missing)."""
-
-
-def compile_expression(source: str, result: str = "BOOL") -> Program:
-    """Raises CelError."""
-    return compiled(source, SEEN, result)
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """An expression with its name: a match condition, a variable."""
-
-    name: str
-    program: Program
-
-
-def named(listed: Sequence[JSON], result: str = "BOOL") -> tuple[Named, ...]:
-    """Compile ``name`` and ``expression`` of each. Raises CelError."""
-    return tuple(Named(item["name"], compile_expression(item["expression"], result)) for item in listed)
 
 
 def all_match(conditions: Sequence[Named], seen: Mapping[str, Any], budget: Budget) -> bool:

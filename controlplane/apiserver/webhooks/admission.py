@@ -20,7 +20,7 @@ from prometheus_client import Counter
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.cel.engine import Budget, CelError
 from controlplane.apiserver.policies import expressions
-from controlplane.apiserver.policies.expressions import Named
+from controlplane.apiserver.policies.compiling import Named, named
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import ResourceCache
 from controlplane.apiserver.webhooks import matching, reviews
@@ -46,7 +46,7 @@ class Webhook:
     @cached_property
     def conditions(self) -> Sequence[Named]:
         """Its match conditions, compiled. Raises CelError."""
-        return expressions.named(self.spec.get("matchConditions") or ())
+        return named(self.spec.get("matchConditions") or ())
 
     @property
     def reinvoked(self) -> bool:
