@@ -12,7 +12,6 @@ from typing import Any
 
 from controlplane.apiserver import definitions
 from controlplane.apiserver.kinds.base import Kind
-from controlplane.apiserver.kinds.table import KINDS
 from controlplane.apiserver.shapes import Compiler, Findings, Shape, Struct
 from shared.api.meta import JSON
 
@@ -92,6 +91,8 @@ def metadata_shape() -> Struct:
 
 @cache
 def _shapes() -> dict[tuple[str, str, str], Struct]:
+    from controlplane.apiserver.kinds.table import KINDS  # rows may import us: what checks expressions knows shapes
+
     source = definitions.load()
     names = definitions.by_gvk(source)
     compiler = Compiler(source)

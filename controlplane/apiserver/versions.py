@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -83,8 +82,13 @@ class VersionView:
         return with_revision(stored(self.kind.resource, tree), entry.revision)
 
 
-def to_stored(kind: Kind, tree: Any, data: bytes) -> bytes:
-    """The bytes to store for an object of a served version; ``data`` are its own bytes, as ``encoding.stored``."""
+def written(kind: Kind, tree: JSON) -> tuple[bytes, bytes]:
+    """The bytes of an object of a served version that is written: as they are answered, and as they are stored. What is
+    answered is what a read will give: a version without a field does not keep it for others."""
+    data = stored(kind.resource, tree)
     if kind.storage is None or kind.to_stored is None:
-        return data
-    return stored(kind.storage.resource, kind.to_stored(tree))
+        return data, data
+    kept = stored(kind.storage.resource, kind.to_stored(tree))
+    if kind.from_stored is None:
+        return data, kept
+    return stored(kind.resource, kind.from_stored(codec.decode(kept))), kept

@@ -62,6 +62,12 @@ class Program:
         self._expression = expression
         self._loops = len(_LOOP.findall(source))
 
+    @property
+    def serialized(self) -> bytes:
+        """The checked tree, as cel.expr.CheckedExpr in a google.protobuf.Any."""
+        data: bytes = self._expression.serialize()
+        return data
+
     def evaluate(self, variables: Mapping[str, Any], budget: Budget) -> Any:
         """The value, as Python has it. Raises CelError, OutOfBudget."""
         budget.spend()

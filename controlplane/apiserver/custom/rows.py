@@ -56,7 +56,8 @@ def rows(crd: JSON, stored: Kind) -> list[Kind]:
     served = [version for version in versions if version.get("served")]
     if not served and terminating:
         served = [version for version in versions if version.get("storage")]
-    return [_row(crd, version, stored, terminating) for version in served]
+    kept = compiled(_schema(next(version for version in versions if version.get("storage"))))
+    return [_row(crd, version, stored, terminating, kept) for version in served]
 
 
 def _names(crd: JSON) -> JSON:
@@ -68,12 +69,12 @@ def _resource(spec: JSON, names: JSON, version: str) -> Resource[Object]:
     return Resource(spec["group"], version, names["plural"], names["kind"], spec["scope"] == "Namespaced", Object)
 
 
-def _row(crd: JSON, version: JSON, stored: Kind, terminating: bool) -> Kind:
+def _row(crd: JSON, version: JSON, stored: Kind, terminating: bool, kept: Node) -> Kind:
     spec, names = crd["spec"], _names(crd)
     resource = _resource(spec, names, version["name"])
     subresources = version.get("subresources") or {}
     has_status, scale = "status" in subresources, _scale(subresources.get("scale"))
-    custom = CustomKind((version.get("schema") or {}).get("openAPIV3Schema") or {}, resource.kind, scale)
+    custom = CustomKind(_schema(version), resource.kind, scale)
     listed = [Subresource("status", _CHANGES)] if has_status else []
     if scale is not None:
         listed.append(Subresource("scale", _CHANGES, kind="Scale", group="autoscaling", version="v1"))
@@ -98,7 +99,7 @@ def _row(crd: JSON, version: JSON, stored: Kind, terminating: bool) -> Kind:
         list_kind=names.get("listKind") or "",
         storage=stored,
         from_stored=custom.shown,
-        to_stored=dict,
+        to_stored=None if version.get("storage") else _stored_by(kept),
         openapi=_openapi(custom.node.raw),
         custom=custom,
     )
@@ -163,6 +164,22 @@ class CustomKind:
             if isinstance(value, int) and value < 0:
                 found.append(invalid(f".{path}", value, "should be a non-negative integer"))
         return found
+
+
+def _schema(version: JSON) -> JSON:
+    schema: JSON = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+    return schema
+
+
+def _stored_by(kept: Node) -> Callable[[JSON], JSON]:
+    """A conversion to the stored version, which keeps only what that one knows."""
+
+    def to_stored(obj: JSON) -> JSON:
+        made: JSON = codec.copy(obj)
+        pruning.prune(kept, made)
+        return made
+
+    return to_stored
 
 
 _STANDARD_FINALIZERS = ("orphan", "foregroundDeletion")

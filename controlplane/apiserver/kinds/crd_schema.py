@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from controlplane.apiserver.cel import fields
 from controlplane.apiserver.cel.engine import CelError
 from controlplane.apiserver.cel.regex import matcher
 from controlplane.apiserver.custom import pruning, rules, validation
-from controlplane.apiserver.custom.schema import META_FIELDS, Rule, compiled
+from controlplane.apiserver.custom.schema import META_FIELDS, Node, Rule, compiled
 from controlplane.apiserver.kinds.causes import forbidden, invalid, not_supported, required
 from shared import codec
 from shared.api.errors import Cause
@@ -46,7 +47,7 @@ def validate_schema(schema: JSON, path: str, has_status: bool) -> list[Cause]:
     if not found:
         found += _defaults(schema, path, root=True)
     if not found:
-        found += _rules(schema, path, "")
+        found += _rules(schema, path, "", root=True)
     return found
 
 
@@ -354,10 +355,13 @@ def _defaults(schema: JSON, path: str, root: bool = False) -> Iterator[Cause]:
 # --- rules
 
 
-def _rules(schema: JSON, path: str, uncorrelated: str) -> Iterator[Cause]:
+def _rules(schema: JSON, path: str, uncorrelated: str, root: bool = False) -> Iterator[Cause]:
     """Rules that do not compile, and rules on changes where nobody can tell what was there before."""
-    for index, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
-        yield from _rule(rule, f"{path}.x-kubernetes-validations[{index}]", uncorrelated)
+    given = schema.get("x-kubernetes-validations") or ()
+    node = compiled(schema) if given else None
+    for index, rule in enumerate(given):
+        assert node is not None
+        yield from _rule(rule, f"{path}.x-kubernetes-validations[{index}]", uncorrelated, node, root or node.embedded)
     for name, inner in (schema.get("properties") or {}).items():
         lost = uncorrelated or (path if schema.get("x-kubernetes-map-type") == "atomic" else "")
         yield from _rules(inner, f"{path}.properties[{name}]", lost)
@@ -368,17 +372,20 @@ def _rules(schema: JSON, path: str, uncorrelated: str) -> Iterator[Cause]:
         yield from _rules(items, f"{path}.items", lost)
 
 
-def _rule(given: JSON, path: str, uncorrelated: str) -> Iterator[Cause]:
+def _rule(given: JSON, path: str, uncorrelated: str, node: Node, resource: bool) -> Iterator[Cause]:
     rule = Rule(given["rule"], message_expression=given.get("messageExpression") or "")
-    try:
-        rules.compile_rule(rule)
-    except CelError as error:
-        yield invalid(f"{path}.rule", given, str(error))
-    if rule.message_expression:
+    variables = ("self",) if given.get("optionalOldSelf") else ("self", "oldSelf")
+    for field, compile_ in (("rule", rules.compile_rule), ("messageExpression", rules.compile_message)):
+        if field == "messageExpression" and not rule.message_expression:
+            continue
+        prefix = "messageExpression " if field == "messageExpression" else ""
         try:
-            rules.compile_message(rule)
+            program = compile_(rule)
         except CelError as error:
-            yield invalid(f"{path}.messageExpression", given, f"messageExpression {error}")
+            yield invalid(f"{path}.{field}", given, f"{prefix}{error}")
+            continue
+        for name in fields.undefined(program, node, resource=resource, variables=variables):
+            yield invalid(f"{path}.{field}", given, f"{prefix}compilation failed: undefined field '{name}'")
     if rules.uses_old(rule.rule):
         if uncorrelated:
             detail = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {uncorrelated}"

@@ -18,7 +18,7 @@ from controlplane.apiserver.resource_cache import Entry, restamped
 from controlplane.apiserver.verbs import admit
 from controlplane.apiserver.verbs.answer import Answer, success
 from controlplane.apiserver.verbs.read import Page, list_
-from controlplane.apiserver.versions import to_stored
+from controlplane.apiserver.versions import written
 from controlplane.store.base import Compare, Delete
 from shared.api.errors import Conflict, Forbidden, NotFound
 from shared.api.kinds import NAMESPACES
@@ -62,8 +62,8 @@ async def delete(api: ApiServer, request: Request, options: DeleteOptions) -> An
                 if marked is None
                 else Answer(200, with_revision(stored(kind.resource, marked), entry.revision))
             )
-        data = b"" if marked is None else stored(kind.resource, marked)
-        op = Delete(key) if marked is None else await api.put(kind, key, to_stored(kind, marked, data))
+        data, kept = (b"", b"") if marked is None else written(kind, marked)
+        op = Delete(key) if marked is None else await api.put(kind, key, kept)
         result = await api.transact([Compare(key, entry.revision)], [op])
         if result.succeeded:
             if marked is None:

@@ -11,14 +11,14 @@ from typing import Any
 
 from controlplane.apiserver import strategy
 from controlplane.apiserver.api import ApiServer
-from controlplane.apiserver.encoding import stored, with_revision
+from controlplane.apiserver.encoding import with_revision
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry
 from controlplane.apiserver.unserved import not_allowed
 from controlplane.apiserver.verbs import admit, charge
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.verbs.read import parse_revision
-from controlplane.apiserver.versions import to_stored
+from controlplane.apiserver.versions import written
 from controlplane.store.base import Compare, Delete
 from shared import codec
 from shared.api.errors import AlreadyExists, BadRequest
@@ -49,14 +49,14 @@ async def insert(api: ApiServer, request: Request, obj: JSON, *, generated: bool
         raise not_allowed()  # its definition went meanwhile
     for attempt in range(NAME_TRIES):
         name = obj["metadata"]["name"]
-        data = stored(kind.resource, obj)
+        data, kept = written(kind, obj)
         if request.options.dry_run:
             if api.of(kind).get(request.namespace, name) is not None:
                 raise _exists(request, name)
             charge.check(api, request, obj, None)
             return Answer(201, data)
         key = api.key(kind, request.namespace, name)
-        put = await api.put(kind, key, to_stored(kind, obj, data))
+        put = await api.put(kind, key, kept)
         result = await charge.transact(api, request, Compare(key, 0), put, obj, None)
         if result.succeeded:
             return Answer(201, with_revision(data, result.revision))
@@ -120,11 +120,11 @@ async def modify(
             return Answer(200, entry.data)
         if not admitted:
             new = await admit.update(api, request, new, old)
-        data = stored(kind.resource, new)
+        data, kept = written(kind, new)
         if request.options.dry_run:
             charge.check(api, request, new, old)
             return Answer(200, with_revision(data, entry.revision))
-        op = Delete(key) if strategy.is_finished(new) else await api.put(kind, key, to_stored(kind, new, data))
+        op = Delete(key) if strategy.is_finished(new) else await api.put(kind, key, kept)
         result = await charge.transact(api, request, Compare(key, entry.revision), op, new, old)
         if result.succeeded:
             return Answer(200, with_revision(data, result.revision))

@@ -8,6 +8,7 @@ import pytest
 
 from controlplane.apiserver.cel import regex
 from controlplane.apiserver.cel.engine import Budget, CelError, OutOfBudget, compiled
+from controlplane.apiserver.cel.fields import undefined
 from controlplane.apiserver.cel.values import escaped, visible
 from controlplane.apiserver.custom.schema import compiled as schema
 
@@ -127,3 +128,50 @@ def test_regular_expressions_are_linear_and_checked() -> None:
     for pattern in ("(", "[z-a]", r"(?=x)", r"\1"):
         with pytest.raises(ValueError):
             regex.matcher(pattern)
+
+
+TEXT = {"type": "string"}
+OBJECT = {"type": "object"}
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "spec": {"type": "object", "properties": {
+            "a-b": {"type": "integer"}, "text": TEXT, "free": {"x-kubernetes-preserve-unknown-fields": True},
+            "list": {"type": "array", "items": {**OBJECT, "properties": {"k": TEXT}}},
+            "map": {**OBJECT, "additionalProperties": {**OBJECT, "properties": {"v": {"type": "integer"}}}},
+            "inner": {**OBJECT, "x-kubernetes-embedded-resource": True, "properties": {"x": TEXT}},
+        }},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("expression", "missing"),
+    [
+        ("self.spec.a__dash__b > 0", []), ("self.spec.nope > 0", ["nope"]), ("has(self.spec.nope)", ["nope"]),
+        ("self.metadata.name == 'a' && self.kind == 'K'", []), ("self.metadata.labels.size() > 0", ["labels"]),
+        ("self.spec.list.all(i, i.k == 'x')", []), ("self.spec.list.all(i, i.nope == 'x')", ["nope"]),
+        ("self.spec.list[0].nope == ''", ["nope"]), ("self.spec.list.filter(i, i.k == '').size() > 0", []),
+        ("self.spec.map['a'].v > 0 && self.spec.map.b.v > 0", []), ("self.spec.map['a'].nope > 0", ["nope"]),
+        ("self.spec.map.all(k, self.spec.map[k].nope > 0)", ["nope"]), ("self.spec.free.anything.at.all == 1", []),
+        ("self.spec.inner.metadata.name == '' && self.spec.inner.kind == ''", []), ("self.spec.inner.y == ''", ["y"]),
+        ("oldSelf.nope == self.other", ["nope", "other"]), ("{'a': self.nope}.size() == 1", ["nope"]),
+        ("[self.nope].size() == 1", ["nope"]), ("self.?spec.?nope.hasValue()", []),
+    ],
+)  # fmt: skip
+def test_fields_that_are_not_there(expression: str, missing: list[str]) -> None:
+    program = compiled(expression, ("self", "oldSelf"))
+    assert undefined(program, schema(SCHEMA), resource=True, variables=("self", "oldSelf")) == missing
+
+
+@pytest.mark.parametrize(
+    "expression", ["self" + ".a" * 3000, "1" + " + 1" * 3000 + " == self", "(" * 3000 + "1" + ")" * 3000]
+)
+def test_expressions_as_deep_as_they_can_be_are_no_crash(expression: str) -> None:
+    try:
+        program = compiled(expression, ("self",))
+    except CelError:
+        return
+    undefined(program, schema({"type": "object"}), resource=False, variables=("self",))
+    with pytest.raises(CelError):
+        program.evaluate({"self": {}}, Budget())

@@ -224,6 +224,8 @@ async def test_versions_are_views_of_one_object(call: Calls, api: ApiServer) -> 
     assert (code, changed["apiVersion"], changed["spec"]["replicas"]) == (200, "stable.example.com/v2", 2)
     pair = (await api.store.range("/registry/stable.example.com/crontabs/")).items[0]
     assert json.loads(pair.value)["apiVersion"] == "stable.example.com/v1"
+    code, changed = await call("PATCH", f"{other}/a", {"spec": {"colour": "red"}}, MERGE)
+    assert (code, changed["spec"]["colour"]) == (200, "grey"), "what is stored has no such field to keep it in"
     assert (await call("GET", f"{TABS}/a"))[1]["spec"]["replicas"] == 2
     assert "colour" not in (await call("GET", f"{TABS}/a"))[1]["spec"]
 

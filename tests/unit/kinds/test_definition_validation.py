@@ -142,6 +142,8 @@ def test_the_root_of_a_schema(schema: Any, field: str, text: str) -> None:
          "rule is not specified"),
         ({"type": "integer", "x-kubernetes-validations": [{"rule": "nope"}]}, ".x-kubernetes-validations[0].rule",
          "undeclared reference to 'nope'"),
+        ({"type": "object", "x-kubernetes-validations": [{"rule": "self.nope"}]}, ".x-kubernetes-validations[0].rule",
+         "undefined field 'nope'"),
         ({"type": "integer", "x-kubernetes-validations": [{"rule": "1"}]}, ".x-kubernetes-validations[0].rule",
          "must evaluate to a bool"),
         ({"type": "integer", "x-kubernetes-validations": [{"rule": "true", "reason": "Odd"}]},
