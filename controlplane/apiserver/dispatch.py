@@ -13,6 +13,7 @@ from aiohttp import web
 
 from controlplane.apiserver import bodies, responses
 from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.audit.auditor import ANNOTATIONS
 from controlplane.apiserver.connections import read_body
 from controlplane.apiserver.guard import Authorizes
 from controlplane.apiserver.identity import Attributes, User
@@ -60,6 +61,7 @@ class Dispatcher:
             user, kind, target.namespace if kind.resource.namespaced else "", target.name, target.subresource,
             user_agent=request.headers.get("User-Agent", ""),
         )  # fmt: skip
+        request[ANNOTATIONS] = call.annotations
         if verb == "get":
             return await self._get(request, call, format, query)
         if verb == "list":

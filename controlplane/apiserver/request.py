@@ -127,6 +127,8 @@ class Request:
     """What the field manager is called after where ``options`` do not name it."""
 
     warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
+    """What the audit log is told of it."""
 
 
 def _boolean(query: Mapping[str, str], key: str) -> bool | None:

@@ -5,7 +5,7 @@ Trees are decoded once for each change of their kind and shared. On the event lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from controlplane.apiserver.cache import WatchCache
@@ -37,3 +37,12 @@ class StoredObjects:
         found = self._cache.find(NAMESPACES.group, NAMESPACES.plural)
         entry = found.get("", namespace) if found is not None else None
         return {} if entry is None else entry.labels
+
+    def count(self, resource: Resource[Any], namespace: str) -> int:
+        found = self._cache.find(resource.group, resource.plural)
+        return len(found.entries(namespace)) if found is not None else 0
+
+    def some(self, resource: Resource[Any], namespace: str, most: int) -> Iterator[JSON]:
+        found = self._cache.find(resource.group, resource.plural)
+        for entry in found.entries(namespace)[:most] if found is not None else ():
+            yield entry.tree()

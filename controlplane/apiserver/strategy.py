@@ -136,7 +136,9 @@ def draft_create(api: ApiServer, request: Request, tree: Any, owners: ownership.
 
 def context_of(api: ApiServer, request: Request) -> admission.Context:
     """What the server's own admission may know of a request."""
-    return admission.Context(request.user, api.toleration_seconds, api.objects, request.warnings.append)
+    return admission.Context(
+        request.user, api.toleration_seconds, api.objects, request.warnings.append, request.annotations.__setitem__
+    )
 
 
 def check_create(request: Request, obj: JSON) -> None:

@@ -29,20 +29,21 @@ COUNTED: tuple[Resource[Any], ...] = tuple(each for each in kinds.ALL if evaluat
 RESYNC = 300.0
 """Seconds after which a quota is counted anew though nothing seems to have changed."""
 
+UNKNOWN = 10.0
+"""The same for one that limits what is no kind yet: its objects are refused until they are counted."""
+
 _NAMESPACE = "namespace"
 
 
-def count(quota: ResourceQuota, objects: Mapping[str, Sequence[Any]], now: datetime) -> Amounts:
-    """What is used of each resource that the quota limits and a kind of ours counts against.
-
-    ``objects`` are the namespace's, by group resource."""
+def count(quota: ResourceQuota, objects: Mapping[Resource[Any], Sequence[Any]], now: datetime) -> Amounts:
+    """What is used of each resource that the quota limits. ``objects`` are the namespace's, of every kind that
+    counts."""
     used: Amounts = {}
-    for resource in COUNTED:
+    for resource, present in objects.items():
         how = evaluator(resource)
         limited = how.names(quota.spec.hard) if how is not None else ()
         if how is None or not limited:
             continue
-        present = objects.get(resource.group_resource, ())
         used |= amounts.total((how.usage(obj, now) for obj in present if matches(quota, how, obj)), limited)
     return used
 
@@ -73,12 +74,26 @@ class ResourceQuotaController:
         self._client, self._clock = context.client, context.clock
         self._quotas = context.informers.cache(RESOURCE_QUOTAS)
         self._quotas.add_index(_NAMESPACE, lambda quota: (quota.metadata.namespace,))
+        self._counted = COUNTED
+        self._informers = context.informers
 
     def watches(self) -> Sequence[Watch]:
         return (
             Watch(RESOURCE_QUOTAS, self._of_quota),
             *(Watch(resource, self._of_object(resource)) for resource in COUNTED if resource != RESOURCE_QUOTAS),
         )
+
+    def follow(self, resource: Resource[Any]) -> Watch | None:
+        """See ``FollowsKinds``."""
+        if evaluator(resource) is None:
+            return None
+        self._informers.custom(resource)
+        self._counted = (*self._counted, resource)
+        return Watch(resource, self._of_object(resource))
+
+    def forget(self, resource: Resource[Any]) -> None:
+        """See ``FollowsKinds``."""
+        self._counted = tuple(known for known in self._counted if known != resource)
 
     def _of_quota(self, old: ResourceQuota | None, new: ResourceQuota | None) -> Iterable[Key]:
         obj = new or old
@@ -107,15 +122,16 @@ class ResourceQuotaController:
             quota = await self._client.get(RESOURCE_QUOTAS, name, namespace)
         except NotFound:
             return None
-        objects: dict[str, Sequence[Any]] = {}
-        for resource in COUNTED:
+        objects: dict[Resource[Any], Sequence[Any]] = {}
+        for resource in self._counted:
             how = evaluator(resource)
             if how is not None and how.names(quota.spec.hard):
-                objects[resource.group_resource] = (await self._client.list(resource, namespace)).items
-        write = decide(quota, count(quota, objects, self._clock.now()))
+                objects[resource] = (await self._client.list(resource, namespace)).items
+        used = count(quota, objects, self._clock.now())
+        write = decide(quota, used)
         if write is not None:
             await apply(self._client, (write,))
-        return RESYNC
+        return RESYNC if used.keys() >= quota.spec.hard.keys() else UNKNOWN
 
 
 def _freed(resource: Resource[Any], old: Any, new: Any) -> bool:

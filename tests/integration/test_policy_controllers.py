@@ -5,8 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from shared.api.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, RESOURCE_QUOTAS
+from controlplane.controllers.custom_resources import resource_of
+from shared.api.errors import Forbidden
+from shared.api.kinds import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    RESOURCE_QUOTAS,
+)
 from tests.controllers import Cluster, running
+from tests.custom import crontab, define, definition
 
 
 @pytest.fixture
@@ -70,3 +79,19 @@ async def test_a_volume_stays_while_it_is_bound(cluster: Cluster) -> None:
     await cluster.until(lambda: cluster.get(PERSISTENT_VOLUMES, "v").metadata.deletion_timestamp, PERSISTENT_VOLUMES)
     await cluster.client.patch(PERSISTENT_VOLUMES, "v", {"status": {"phase": "Released"}}, subresource="status")
     await cluster.until(lambda: cluster.get(PERSISTENT_VOLUMES, "v") is None, PERSISTENT_VOLUMES)
+
+
+async def test_custom_objects_are_counted(cluster: Cluster) -> None:
+    await define(cluster.api, definition())
+    crd = await cluster.client.get(CUSTOM_RESOURCE_DEFINITIONS, "crontabs.stable.example.com")
+    tabs = resource_of(crd)
+    assert tabs is not None
+    limit = {"count/crontabs.stable.example.com": "1"}
+    await cluster.client.create(RESOURCE_QUOTAS, {"metadata": {"name": "q"}, "spec": {"hard": limit}}, "default")
+    await cluster.until(lambda: "0" in used(cluster).values(), RESOURCE_QUOTAS, seconds=20)
+    await cluster.client.create(tabs, crontab("a"), "default")
+    with pytest.raises(Forbidden, match="exceeded quota"):
+        await cluster.client.create(tabs, crontab("b"), "default")
+    await cluster.client.delete(tabs, "a", "default")
+    await cluster.until(lambda: "0" in used(cluster).values(), RESOURCE_QUOTAS)
+    await cluster.client.create(tabs, crontab("b"), "default")

@@ -19,6 +19,7 @@ from controlplane.apiserver.admission import (
     workloads,
 )
 from controlplane.apiserver.admission.context import Context
+from controlplane.apiserver.admission.pod_security import admission as pod_security
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.base import Kind
 from shared.api.meta import JSON
@@ -52,8 +53,15 @@ ON_UPDATE: Mapping[tuple[str, str], Sequence[Update]] = {
     ("apps", "daemonsets"): (workloads.count_template_generation,),
 }
 
+_WITH_TEMPLATE = (
+    ("", "podtemplates"), ("", "replicationcontrollers"), ("apps", "daemonsets"), ("apps", "deployments"),
+    ("apps", "replicasets"), ("apps", "statefulsets"), ("batch", "cronjobs"), ("batch", "jobs"),
+)  # fmt: skip
+
 CHECKS: Mapping[tuple[str, str], Sequence[Check]] = {
-    ("", "pods"): (limit_ranger.check_pod, runtime_class.check),
+    ("", "pods"): (limit_ranger.check_pod, pod_security.check_pod, runtime_class.check),
+    ("", "namespaces"): (pod_security.check_namespace,),
+    **dict.fromkeys(_WITH_TEMPLATE, (pod_security.check_workload,)),
     ("", "persistentvolumeclaims"): (limit_ranger.check_claim, storage.check_growth),
     ("scheduling.k8s.io", "priorityclasses"): (priority.one_default,),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,14 @@ class Objects(Protocol):
         """The labels of a namespace."""
         ...
 
+    def count(self, resource: Resource[Any], namespace: str) -> int:
+        """How many a namespace has."""
+        ...
+
+    def some(self, resource: Resource[Any], namespace: str, most: int) -> Iterator[JSON]:
+        """The first of them by name, for one look at many; nothing is kept."""
+        ...
+
 
 class Nothing:
     """``Objects`` of an empty cluster."""
@@ -32,8 +40,18 @@ class Nothing:
     def labels(self, namespace: str) -> Mapping[str, str]:
         return {}
 
+    def count(self, resource: Resource[Any], namespace: str) -> int:
+        return 0
+
+    def some(self, resource: Resource[Any], namespace: str, most: int) -> Iterator[JSON]:
+        return iter(())
+
 
 def _unheard(text: str) -> None:
+    return None
+
+
+def _unwritten(key: str, value: str) -> None:
     return None
 
 
@@ -47,6 +65,8 @@ class Context:
     objects: Objects = Nothing()
     warn: Callable[[str], None] = _unheard
     """Tells the client something (the ``Warning:`` header)."""
+    annotate: Callable[[str, str], None] = _unwritten
+    """Tells the audit log something (an event's annotation)."""
 
 
 def named(objects: Sequence[JSON], name: str) -> JSON | None:

@@ -26,6 +26,9 @@ from shared.api.meta import JSON
 from shared.work.clock import Clock, SystemClock
 
 AUDIT_ID = "Audit-Id"
+ANNOTATIONS: web.RequestKey[dict[str, str]] = web.RequestKey("audit annotations", dict)
+"""What a request's admission has to tell, on the request."""
+
 _ID_BYTES = 64
 
 
@@ -81,8 +84,11 @@ class Auditor:
             more["requestObject"] = self._shown(record, asked)
         if record.verdict.level is Level.REQUEST_RESPONSE and answer is not None:
             more["responseObject"] = self._shown(record, answer)
+        annotations: dict[str, str] = {**record.request.get(ANNOTATIONS, {})}
         if record.allowed is not None:
-            more["annotations"] = {"authorization.k8s.io/decision": "allow" if record.allowed else "forbid"}
+            annotations["authorization.k8s.io/decision"] = "allow" if record.allowed else "forbid"
+        if annotations:
+            more["annotations"] = annotations
         self._write(record, Stage.PANIC if panic else Stage.COMPLETE, more)
 
     def _write(self, record: Record, stage: Stage, more: JSON | None = None) -> None:

@@ -30,7 +30,7 @@ async def update(api: ApiServer, request: Request, draft: JSON, old: JSON) -> JS
     asked = _asked(api, request, UPDATE)
     obj = await _mutated(asked, request, UPDATE, draft, old)
     strategy.check_update(request, obj, old)
-    if not request.subresource:
+    if request.subresource in ("", "ephemeralcontainers"):
         built_in.check(strategy.context_of(api, request), request.kind, obj, old)
     await _validated(asked, request, UPDATE, obj, old)
     return obj

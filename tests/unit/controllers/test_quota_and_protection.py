@@ -9,7 +9,7 @@ import pytest
 from controlplane.controllers import resource_quota, system_priority_classes, volume_protection
 from controlplane.controllers.volume_protection import CLAIM_PROTECTION, claims_of
 from shared.api.apps import Deployment
-from shared.api.kinds import PERSISTENT_VOLUME_CLAIMS
+from shared.api.kinds import DEPLOYMENTS, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS, SERVICES
 from shared.api.pod import Pod
 from shared.api.policies import PersistentVolumeClaim, ResourceQuota
 
@@ -35,8 +35,10 @@ def pod(name: str, cpu: str = "", phase: str = "Running", **spec: Any) -> Pod:
 def test_what_is_used_is_counted_over_all_kinds() -> None:
     held = quota({"pods": "9", "requests.cpu": "9", "count/pods": "9", "count/deployments.apps": "9", "secrets": "1"})
     objects = {
-        "pods": [pod("a", "500m"), pod("b", "1"), pod("c", "1", "Succeeded")],
-        "deployments.apps": [Deployment(), Deployment()],
+        PODS: [pod("a", "500m"), pod("b", "1"), pod("c", "1", "Succeeded")],
+        DEPLOYMENTS: [Deployment(), Deployment()],
+        SECRETS: [],
+        SERVICES: [],
     }
     assert resource_quota.count(held, objects, NOW) == {
         "pods": "2", "requests.cpu": "1500m", "count/pods": "3", "count/deployments.apps": "2", "secrets": "0",
@@ -45,7 +47,7 @@ def test_what_is_used_is_counted_over_all_kinds() -> None:
 
 def test_only_what_the_scopes_take_in_is_counted() -> None:
     held = quota({"pods": "9"}, scopes=["BestEffort"])
-    assert resource_quota.count(held, {"pods": [pod("a"), pod("b", "1")]}, NOW) == {"pods": "1"}
+    assert resource_quota.count(held, {PODS: [pod("a"), pod("b", "1")]}, NOW) == {"pods": "1"}
 
 
 def test_the_status_says_limits_and_usage_and_forgets_what_is_limited_no_longer() -> None:
