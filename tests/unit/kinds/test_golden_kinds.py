@@ -89,6 +89,7 @@ NEWER: dict[str, dict[str, Any]] = {
     "StatefulSet": {"spec.persistentVolumeClaimRetentionPolicy": RETAIN, "status.availableReplicas": 0},
     "Job": {
         "spec.completionMode": "NonIndexed", "spec.suspend": False, "spec.podReplacementPolicy": "TerminatingOrFailed",
+        "spec.manualSelector": False,
     },
 }  # fmt: skip
 """What 1.36 has that 1.20 had not, by path."""

@@ -78,7 +78,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("Job", {"podFailurePolicy": {"rules": [{"action": "Shrug", "onExitCodes": {"operator": "In", "values": [1]}}]}},
      "spec.podFailurePolicy.rules[0].action"),
     ("Job", {"podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [0]}}]}},
-     "spec.podFailurePolicy.rules[0].onExitCodes.values"),
+     "spec.podFailurePolicy.rules[0].onExitCodes.values[0]"),
     ("Job", {"manualSelector": True}, "spec.selector"),
     ("CronJob", {"schedule": ""}, "spec.schedule"),
     ("CronJob", {"schedule": "61 * * * *"}, "spec.schedule"),
