@@ -7,6 +7,7 @@ goes with the update that takes the last hold off (``strategy.is_finished``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from controlplane.apiserver import strategy
@@ -36,10 +37,13 @@ IMMORTAL = frozenset(("default", "kube-system", "kube-public"))
 """Namespaces that cannot be deleted (the NamespaceLifecycle admission plugin)."""
 
 
-async def delete(api: ApiServer, request: Request, options: DeleteOptions) -> Answer:
+async def delete(
+    api: ApiServer, request: Request, options: DeleteOptions, *, also: Callable[[JSON], JSON] | None = None
+) -> Answer:
     """DELETE one object. 200 with a Status when it is gone, with the object while something holds it.
 
-    Raises NotFound, Conflict (a precondition does not hold), Forbidden (an immortal namespace).
+    ``also`` makes of an object whose deletion begins what it is to say besides, in the same write. Raises NotFound,
+    Conflict (a precondition does not hold), Forbidden (an immortal namespace).
     """
     kind = request.kind
     if _is_namespace(kind) and request.name in IMMORTAL:
@@ -55,6 +59,8 @@ async def delete(api: ApiServer, request: Request, options: DeleteOptions) -> An
         marked = _marked(api, kind, old, options)
         if marked is old:
             return Answer(200, entry.data)
+        if marked is not None and also is not None:
+            marked = also(marked)
         await admit.delete(api, request, old)
         if options.dry_run:
             return (

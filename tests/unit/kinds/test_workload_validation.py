@@ -46,9 +46,11 @@ BASE: dict[str, dict[str, Any]] = {
     "ReplicationController": {"selector": LABELS, "template": TEMPLATE},
     "Job": NEVER,
     "CronJob": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": NEVER}},
-    "HorizontalPodAutoscaler": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3},
+    "HorizontalPodAutoscaler": {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "maxReplicas": 3,
+    },
     "PodDisruptionBudget": {"minAvailable": 1, "selector": {"matchLabels": LABELS}},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", BASE)
