@@ -32,6 +32,10 @@ from shared.api.selectors import from_label_selector
 
 CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 LEGACY_CONTROLLER_UID, LEGACY_JOB_NAME = "controller-uid", "job-name"
+_PODS_STAY = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
 _MAX_INT32 = 2**31 - 1
 _IMMUTABLE = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
 _STATES = (
@@ -202,4 +206,5 @@ JOB = Kind(
     status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),
     selectable_fields=selectable,
     default_propagation="orphan",  # of batch/v1, as its first releases did
+    deletion_warning=_PODS_STAY,
 )

@@ -51,6 +51,7 @@ async def delete(
             f'namespaces "{request.name}" is forbidden: this namespace may not be deleted',
             kind="namespaces", name=request.name,
         )  # fmt: skip
+    _warn(request, options)
     key = api.key(kind, request.namespace, request.name)
     for _ in range(TRIES):
         entry = api.entry(kind, request.namespace, request.name)
@@ -80,6 +81,7 @@ async def delete(
 
 async def delete_collection(api: ApiServer, request: Request, options: DeleteOptions, selection: ListOptions) -> Page:
     """DELETE everything that the selectors choose; what was there, as the list that is answered."""
+    _warn(request, options)
     page = await list_(api, request, selection)
     for entry in page.entries:
         one = Request(request.user, request.kind, entry.namespace, entry.name, options=request.options)
@@ -88,6 +90,11 @@ async def delete_collection(api: ApiServer, request: Request, options: DeleteOpt
         except NotFound:
             continue  # somebody was faster, which is as good
     return page
+
+
+def _warn(request: Request, options: DeleteOptions) -> None:
+    if request.kind.deletion_warning and not options.propagation:
+        request.warnings.append(request.kind.deletion_warning)
 
 
 def _marked(api: ApiServer, kind: Kind, old: JSON, options: DeleteOptions) -> JSON | None:

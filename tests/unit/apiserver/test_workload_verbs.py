@@ -52,3 +52,38 @@ async def test_field_selectors_of_a_replication_controller(http: TestClient) -> 
     for selector, count in (("status.replicas=0", 1), ("status.replicas=1", 0)):
         async with http.get(path, params={"fieldSelector": selector}) as response:
             assert len((await response.json())["items"]) == count
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "warned"),
+    [("/w", {}, True), ("/w", {"propagationPolicy": "Background"}, False), ("/w", {"orphanDependents": "true"}, False),
+     ("", {}, True)],
+    ids=["unsaid", "background", "orphan", "all of them"],
+)  # fmt: skip
+async def test_who_deletes_a_job_is_warned_that_its_pods_stay(
+    http: TestClient,  # type: ignore[type-arg]
+    path: str,
+    params: dict[str, str],
+    warned: bool,
+) -> None:
+    jobs = "/apis/batch/v1/namespaces/g/jobs"
+    spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}
+    for name in ("w", "x"):
+        async with http.post(jobs, json={"metadata": {"name": name}, "spec": spec}) as response:
+            assert response.status == 201
+    async with http.delete(jobs + path, params=params) as response:
+        assert response.status == 200
+        warnings = response.headers.getall("Warning", [])
+    assert ["child pods are preserved" in warning for warning in warnings] == [True] * warned
+
+
+async def test_a_job_says_how_it_is_found(http: TestClient) -> None:  # type: ignore[type-arg]
+    jobs = "/apis/batch/v1/namespaces/g/jobs"
+    spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}
+    async with http.post(jobs, json={"metadata": {"generateName": "w-"}, "spec": spec}) as response:
+        made = await response.json()
+    labels = made["spec"]["template"]["metadata"]["labels"]
+    assert (labels["job-name"], labels["controller-uid"]) == (made["metadata"]["name"], made["metadata"]["uid"])
+    for selector, count in (("status.successful=0", 1), ("status.successful=1", 0)):
+        async with http.get(jobs, params={"fieldSelector": selector}) as response:
+            assert len((await response.json())["items"]) == count
