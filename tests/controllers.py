@@ -44,6 +44,7 @@ from shared.api.kinds import (
     ENDPOINTS,
     NAMESPACES,
     NODES,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
     SECRETS,
@@ -200,7 +201,7 @@ async def running(directory: Path, late: float = 0.0) -> AsyncIterator[Cluster]:
         await system_namespaces.ensure(client)
         informers = SharedInformers(client)
         for resource in (NODES, PODS, NAMESPACES, ENDPOINT_SLICES, ENDPOINTS, CONFIG_MAPS, SECRETS, REPLICA_SETS,
-                         SERVICE_ACCOUNTS, CERTIFICATE_SIGNING_REQUESTS):  # fmt: skip
+                         SERVICE_ACCOUNTS, CERTIFICATE_SIGNING_REQUESTS, POD_DISRUPTION_BUDGETS):  # fmt: skip
             informers.cache(resource)
         informers.start(supervisor)
         await informers.synced()

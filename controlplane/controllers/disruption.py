@@ -34,7 +34,14 @@ from shared.client.cache import Cache
 DELETION_TIMEOUT = timedelta(minutes=2)
 """An evicted pod whose deletion has not begun by then is counted again (DeletionTimeout)."""
 
-ALLOWED = "DisruptionAllowed"
+ALLOWED, SYNC_FAILED = "DisruptionAllowed", "SyncFailed"
+"""The condition of a budget, and its reason where the pods cannot be counted."""
+
+_UNMANAGED = (
+    "Pods selected by this PodDisruptionBudget were found to be unmanaged. As a result, the status of the PDB cannot "
+    'be calculated correctly, which may result in undefined behavior. To account for these pods please set ".spec.'
+    'minAvailable" field of the PDB to an integer value.'
+)
 _SCALED: tuple[Resource[Any], ...] = (REPLICA_SETS, DEPLOYMENTS, STATEFUL_SETS, REPLICATION_CONTROLLERS)
 
 Scale = Callable[[Pod], tuple[str, int] | None]
@@ -71,13 +78,22 @@ def count(budget: PodDisruptionBudget, selected: Sequence[Pod], scale: Scale) ->
 
 
 def _expected(selected: Iterable[Pod], scale: Scale) -> int:
+    """How many pods all that manages the selected ones wants together; pods that nothing manages are left out."""
     wanted: dict[str, int] = {}
     for pod in selected:
         found = scale(pod)
-        if found is None:
-            raise Uncountable(f"found no controller ref or no scale for pod {pod.metadata.name!r}")
-        wanted[found[0]] = found[1]
+        if found is not None:
+            wanted[found[0]] = found[1]
+        elif controller_of(pod.metadata) is not None:
+            raise Uncountable(f'found no controllers for pod "{pod.metadata.name}"')
     return sum(wanted.values())
+
+
+def unmanaged(budget: PodDisruptionBudget, selected: Iterable[Pod]) -> bool:
+    """Whether a budget that counts by what manages its pods selects some that nothing manages."""
+    spec = budget.spec
+    by_scale = spec.max_unavailable is not None or isinstance(spec.min_available, str)
+    return by_scale and any(controller_of(pod.metadata) is None for pod in selected)
 
 
 def status_of(
@@ -93,19 +109,19 @@ def status_of(
     try:
         counts = count(budget, selected, scale)
     except Uncountable as error:
-        failed = _condition(budget, "False", "SyncFailed", str(error), now)
+        failed = _condition("False", SYNC_FAILED, str(error), now)
         return (
             PodDisruptionBudgetStatus(
                 observed_generation=budget.metadata.generation, disrupted_pods=budget.status.disrupted_pods,
                 disruptions_allowed=0, current_healthy=budget.status.current_healthy,
                 desired_healthy=budget.status.desired_healthy, expected_pods=budget.status.expected_pods,
-                conditions=conditions.with_condition(known, failed),
+                conditions=_with_message(known, failed),
             ),
             wait,
         )  # fmt: skip
     allowed = max(0, healthy - counts.desired) if counts.expected > 0 else 0
     reason = "SufficientPods" if allowed else "InsufficientPods"
-    condition = _condition(budget, "True" if allowed else "False", reason, "", now)
+    condition = _condition("True" if allowed else "False", reason, "", now)
     return (
         PodDisruptionBudgetStatus(
             observed_generation=budget.metadata.generation, disrupted_pods=dict(disrupted), disruptions_allowed=allowed,
@@ -129,7 +145,15 @@ def _disrupted(
     return left, min(waits, default=None)
 
 
-def _condition(budget: PodDisruptionBudget, status: str, reason: str, message: str, now: datetime) -> Condition:
+def _with_message(known: tuple[Condition, ...], failed: Condition) -> tuple[Condition, ...]:
+    """``known`` with the failure, and its newest words where it had failed already."""
+    return tuple(
+        conditions.replaced(c, message=failed.message) if c.type == ALLOWED else c
+        for c in conditions.with_condition(known, failed)
+    )
+
+
+def _condition(status: str, reason: str, message: str, now: datetime) -> Condition:
     return Condition(type=ALLOWED, status=status, reason=reason, message=message, last_transition_time=now)
 
 
@@ -204,11 +228,21 @@ class DisruptionController:
             if not pods.is_finished(pod) and selects(budget, pod)
         ]
         status, wait = status_of(budget, selected, self._scale, self._clock.now())
-        if not selected and status != budget.status:
-            self._events.event(budget, "Normal", "NoPods", "No matching pods found")
         if (write := decide(budget, status)) is not None:
+            self._tell(budget, status, selected)
             await apply(self._client, [write])
         return wait
+
+    def _tell(self, budget: PodDisruptionBudget, status: PodDisruptionBudgetStatus, selected: Sequence[Pod]) -> None:
+        """Events about a status that is news."""
+        if not selected:
+            self._events.event(budget, "Normal", "NoPods", "No matching pods found")
+        for condition in status.conditions:
+            if condition.type == ALLOWED and condition.reason == SYNC_FAILED:
+                said = f"Failed to calculate the number of expected pods: {condition.message}"
+                self._events.event(budget, "Warning", "CalculateExpectedPodCountFailed", said)
+        if unmanaged(budget, selected):
+            self._events.event(budget, "Warning", "UnmanagedPods", _UNMANAGED)
 
     def _scale(self, pod: Pod) -> tuple[str, int] | None:
         """What manages the pod at last, a Deployment rather than its ReplicaSet, and how many pods it wants."""

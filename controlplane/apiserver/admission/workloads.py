@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from controlplane.apiserver.admission.context import Context
+from controlplane.apiserver.kinds.job import CONTROLLER_UID, generated_labels
 from shared.api.errors import BadRequest
 from shared.api.meta import JSON
 
@@ -38,21 +39,17 @@ def _count(daemon_set: JSON) -> int:
     return int(text)
 
 
-_BATCH_UID, _BATCH_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
-_LABELS = (("job-name", "name"), (_BATCH_NAME, "name"), ("controller-uid", "uid"), (_BATCH_UID, "uid"))
-"""Labels of a Job's pods, and the field of its metadata that each has (jobStrategy.generateSelector)."""
-
-
 def generate_selector(context: Context, job: JSON) -> None:
-    """A Job that has no selector of its own selects the pods that carry its uid."""
+    """A Job that has no selector of its own selects the pods that carry its uid (jobStrategy.generateSelector). What
+    the template says already is left for validation to refuse."""
     spec, meta = job["spec"], job["metadata"]
     if spec.get("manualSelector"):
         return
     template = spec["template"]["metadata"]
     labels = template["labels"] = dict(template.get("labels") or {})
-    for label, field in _LABELS:
-        labels.setdefault(label, meta.get(field) or "")
+    for label, value in generated_labels(job).items():
+        labels.setdefault(label, value)
     selector = spec["selector"] = dict(spec.get("selector") or {})
     if not meta.get("labels"):
         meta["labels"] = dict(labels)  # a Job without labels has those of its pods
-    selector["matchLabels"] = {_BATCH_UID: meta["uid"], **(selector.get("matchLabels") or {})}
+    selector["matchLabels"] = {CONTROLLER_UID: meta["uid"], **(selector.get("matchLabels") or {})}

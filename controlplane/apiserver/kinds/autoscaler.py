@@ -1,33 +1,36 @@
 """HorizontalPodAutoscaler (autoscaling/v2): defaults, validation, columns.
 
-Pure. Rules and texts are those of pkg/apis/autoscaling.
+Pure. Rules and texts are those of pkg/apis/autoscaling; the feature gate HPAScaleToZero is off as in 1.36, so that no
+autoscaler goes below one pod.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
+from controlplane.apiserver.kinds.autoscaler_metrics import SOURCES, canonical_amounts, validate_metric
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
-from controlplane.apiserver.kinds.causes import all_invalid, forbidden, invalid, not_supported, required
-from controlplane.apiserver.kinds.cells import age_column, at, name_column
-from controlplane.apiserver.kinds.podspec.scheduling import validate_label_selector
+from controlplane.apiserver.kinds.causes import all_invalid, invalid, non_negative, not_supported, required
+from controlplane.apiserver.kinds.cells import NONE, UNKNOWN, age_column, at, field_column, name_column
+from shared import codec
 from shared.api import kinds, names, quantity
 from shared.api.errors import Cause
 from shared.api.meta import JSON
 
-_SOURCES: Mapping[str, str] = {
-    "ContainerResource": "containerResource", "External": "external", "Object": "object", "Pods": "pods",
-    "Resource": "resource",
-}  # fmt: skip
-_TARGETS: Mapping[str, str] = {"Utilization": "averageUtilization", "Value": "value", "AverageValue": "averageValue"}
-_SELECTS = ("Disabled", "Max", "Min")
-_PERIODS = ("Percent", "Pods")
-_MAX_PERIOD, _MAX_WINDOW = 1800, 3600
-"""Seconds (MaxPeriodSeconds, MaxStabilizationWindowSeconds)."""
+MAX_PERIOD, MAX_WINDOW = 1800, 3600
+"""Seconds: of a scaling policy's period, and of a stabilization window."""
 
-_UP = ({"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15})
-_DOWN = ({"type": "Percent", "value": 100, "periodSeconds": 15},)
+_CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
+_ALL = {"type": "Percent", "value": 100, "periodSeconds": 15}
+_SCALE_UP: JSON = {
+    "stabilizationWindowSeconds": 0,
+    "selectPolicy": "Max",
+    "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}, _ALL],
+}
+_SCALE_DOWN: JSON = {"selectPolicy": "Max", "policies": [_ALL]}
+_SELECTS, _POLICIES = ("Disabled", "Max", "Min"), ("Percent", "Pods")
 
 
 def default(obj: JSON) -> None:
@@ -35,165 +38,137 @@ def default(obj: JSON) -> None:
     if spec.get("minReplicas") is None:
         spec["minReplicas"] = 1
     if not spec.get("metrics"):
-        target = {"type": "Utilization", "averageUtilization": 80}
-        spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
-    behavior = spec.get("behavior")
-    if behavior is not None:
-        for field, policies, window in (("scaleUp", _UP, 0), ("scaleDown", _DOWN, None)):
-            rules = behavior.get(field) or {}
-            behavior[field] = rules
-            if not rules.get("selectPolicy"):
-                rules["selectPolicy"] = "Max"
-            if rules.get("stabilizationWindowSeconds") is None and window is not None:
-                rules["stabilizationWindowSeconds"] = window
-            if not rules.get("policies"):
-                rules["policies"] = [dict(policy) for policy in policies]
+        spec["metrics"] = [codec.copy(_CPU)]
+    for metric in spec["metrics"]:
+        canonical_amounts(metric)
+    if (behavior := spec.get("behavior")) is not None:
+        for field, rules in (("scaleUp", _SCALE_UP), ("scaleDown", _SCALE_DOWN)):
+            given = {key: value for key, value in (behavior.get(field) or {}).items() if value is not None}
+            if "tolerance" in given:
+                given["tolerance"] = quantity.canonical(given["tolerance"])
+            behavior[field] = {**codec.copy(rules), **given}
     status = obj.get("status") or {}
     obj["status"] = status
     status.setdefault("desiredReplicas", 0)
-    if "currentMetrics" not in status:
-        status["currentMetrics"] = None
+    status.setdefault("currentMetrics", None)  # no omitempty: a Go struct writes null
 
 
 def validate(obj: JSON, old: JSON | None) -> Iterable[Cause]:
     spec: JSON = obj.get("spec") or {}
     least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
+    found: list[Cause] = []
     if least is not None and least < 1:
-        scales_to_zero = least == 0 and any(m.get("type") in ("Object", "External") for m in spec.get("metrics") or ())
-        if not scales_to_zero:
-            yield invalid("spec.minReplicas", least, "must be greater than or equal to 1")
+        found.append(invalid("spec.minReplicas", least, "must be greater than or equal to 1"))
     if most < 1:
-        yield invalid("spec.maxReplicas", most, "must be greater than 0")
+        found.append(invalid("spec.maxReplicas", most, "must be greater than 0"))
     if least is not None and most < least:
-        yield invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
-    yield from _reference(spec.get("scaleTargetRef") or {}, "spec.scaleTargetRef")
+        found.append(invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`"))
+    target: JSON = spec.get("scaleTargetRef") or {}
+    found += _reference(target, None if old is None else at(old, "spec", "scaleTargetRef", default={}))
     for index, metric in enumerate(spec.get("metrics") or ()):
-        yield from _metric(metric, f"spec.metrics[{index}]")
+        found += validate_metric(metric, f"spec.metrics[{index}]")
     for field in ("scaleUp", "scaleDown"):
-        rules = (spec.get("behavior") or {}).get(field)
-        if rules is not None:
-            yield from _rules(rules, f"spec.behavior.{field}")
+        if (rules := at(spec, "behavior", field)) is not None:
+            found += _rules(rules, f"spec.behavior.{field}")
+    return found
 
 
-def _reference(target: JSON, path: str) -> Iterator[Cause]:
+def _reference(target: JSON, was: JSON | None) -> list[Cause]:
+    path = "spec.scaleTargetRef"
+    found: list[Cause] = []
     for field in ("kind", "name"):
         value = target.get(field) or ""
-        if not value:
-            yield required(f"{path}.{field}")
-        else:
-            yield from all_invalid(f"{path}.{field}", value, names.path_segment(value))
+        found += all_invalid(f"{path}.{field}", value, names.path_segment(value)) if value else [
+            required(f"{path}.{field}")
+        ]  # fmt: skip
+    version = target.get("apiVersion") or ""
+    if was is not None and (was.get("apiVersion") or "", was.get("kind")) == (version, target.get("kind")):
+        return found
+    if version.count("/") > 1:
+        found.append(invalid(f"{path}.apiVersion", version, f"unexpected GroupVersion string: {version}"))
+    elif not version.partition("/")[2] and target.get("kind") != "ReplicationController":
+        found.append(invalid(f"{path}.apiVersion", version, "apiVersion must specify API group"))
+    return found
 
 
-def _metric(metric: JSON, path: str) -> Iterator[Cause]:
-    kind = metric.get("type") or ""
-    if not kind:
-        yield required(f"{path}.type", "must specify a metric source type")
-        return
-    if kind not in _SOURCES:
-        yield not_supported(f"{path}.type", kind, sorted(_SOURCES))
-        return
-    field = _SOURCES[kind]
-    source = metric.get(field)
-    if source is None:
-        yield required(f"{path}.{field}", f"must populate information for the given metric source ({kind})")
-    for other in _SOURCES.values():
-        if other != field and metric.get(other) is not None:
-            yield forbidden(f"{path}.{other}", "must populate the given metric source only")
-    if source is None:
-        return
-    at_ = f"{path}.{field}"
-    if field in ("resource", "containerResource") and not source.get("name"):
-        yield required(f"{at_}.name", "must specify a resource name")
-    if field == "containerResource" and not source.get("container"):
-        yield required(f"{at_}.container", "must specify a container")
-    if field in ("pods", "object", "external"):
-        identifier = source.get("metric") or {}
-        if not identifier.get("name"):
-            yield required(f"{at_}.metric.name", "must specify a metric name")
-        yield from validate_label_selector(identifier.get("selector") or {}, f"{at_}.metric.selector")
-    if field == "object":
-        yield from _reference(source.get("describedObject") or {}, f"{at_}.describedObject")
-    yield from _target(source.get("target") or {}, f"{at_}.target")
-
-
-def _target(target: JSON, path: str) -> Iterator[Cause]:
-    kind = target.get("type") or ""
-    if not kind:
-        yield required(f"{path}.type", "must specify a metric target type")
-    elif kind not in _TARGETS:
-        yield not_supported(f"{path}.type", kind, sorted(_TARGETS))
-    elif target.get(_TARGETS[kind]) is None:
-        yield required(f"{path}.{_TARGETS[kind]}", f"must set a target of the type {kind}")
-    share = target.get("averageUtilization")
-    if share is not None and share < 1:
-        yield invalid(f"{path}.averageUtilization", share, "must be greater than 0")
-    for field in ("value", "averageValue"):
-        value = target.get(field)
-        if value is not None and quantity.parse(value) <= 0:
-            yield invalid(f"{path}.{field}", value, "must be positive")
-
-
-def _rules(rules: JSON, path: str) -> Iterator[Cause]:
-    window = rules.get("stabilizationWindowSeconds")
+def _rules(rules: JSON, path: str) -> list[Cause]:
+    found: list[Cause] = []
+    window, select, policies = (
+        rules.get(field) for field in ("stabilizationWindowSeconds", "selectPolicy", "policies")
+    )
     if window is not None and window < 0:
-        yield invalid(f"{path}.stabilizationWindowSeconds", window, "must be greater than or equal to zero")
-    elif window is not None and window > _MAX_WINDOW:
-        yield invalid(f"{path}.stabilizationWindowSeconds", window, f"must be less than or equal to {_MAX_WINDOW}")
-    if (select := rules.get("selectPolicy")) not in (None, *_SELECTS):
-        yield not_supported(f"{path}.selectPolicy", select, _SELECTS)
-    policies = rules.get("policies") or ()
+        found.append(invalid(f"{path}.stabilizationWindowSeconds", window, "must be greater than or equal to zero"))
+    if window is not None and window > MAX_WINDOW:
+        detail = f"must be less than or equal to {MAX_WINDOW}"
+        found.append(invalid(f"{path}.stabilizationWindowSeconds", window, detail))
+    if select is not None and select not in _SELECTS:
+        found.append(not_supported(f"{path}.selectPolicy", select, _SELECTS))
     if not policies:
-        yield required(f"{path}.policies", "must specify at least one Policy")
-    for index, policy in enumerate(policies):
-        at_ = f"{path}.policies[{index}]"
-        if policy.get("type") not in _PERIODS:
-            yield not_supported(f"{at_}.type", policy.get("type"), _PERIODS)
-        for field in ("value", "periodSeconds"):
-            if (policy.get(field) or 0) <= 0:
-                yield invalid(f"{at_}.{field}", policy.get(field) or 0, "must be greater than zero")
-        if (policy.get("periodSeconds") or 0) > _MAX_PERIOD:
-            detail = f"must be less than or equal to {_MAX_PERIOD}"
-            yield invalid(f"{at_}.periodSeconds", policy["periodSeconds"], detail)
+        found.append(required(f"{path}.policies", "must specify at least one Policy"))
+    for index, policy in enumerate(policies or ()):
+        found += _policy(policy, f"{path}.policies[{index}]")
+    if (tolerance := rules.get("tolerance")) is not None and quantity.parse(tolerance) < 0:
+        found.append(invalid(f"{path}.tolerance", tolerance, "must be greater or equal to zero"))
+    return found
 
 
-# --- columns
+def _policy(policy: JSON, path: str) -> list[Cause]:
+    found: list[Cause] = []
+    if policy.get("type") not in _POLICIES:
+        found.append(not_supported(f"{path}.type", policy.get("type") or "", _POLICIES))
+    for field in ("value", "periodSeconds"):
+        if (policy.get(field) or 0) <= 0:
+            found.append(invalid(f"{path}.{field}", policy.get(field) or 0, "must be greater than zero"))
+    if (period := policy.get("periodSeconds") or 0) > MAX_PERIOD:
+        found.append(invalid(f"{path}.periodSeconds", period, f"must be less than or equal to {MAX_PERIOD}"))
+    return found
 
 
-def _targets(obj: JSON, now: datetime) -> str:
-    """``cpu: 12%/80%`` for each metric, as kubectl has printed it since 1.31."""
-    current = at(obj, "status", "currentMetrics", default=()) or ()
-    shown = [
-        _target_cell(spec, current[index] if index < len(current) else {})
-        for index, spec in enumerate(at(obj, "spec", "metrics", default=()) or ())
-    ]
-    if not shown:
-        return "<none>"
-    more = f" + {len(shown) - 2} more..." if len(shown) > 2 else ""
-    return ", ".join(shown[:2]) + more
+def validate_status(obj: JSON, old: JSON | None) -> Iterable[Cause]:
+    for field in ("currentReplicas", "desiredReplicas"):
+        yield from non_negative(f"status.{field}", at(obj, "status", field))
 
 
-def _target_cell(spec: JSON, status: JSON) -> str:
-    field = _SOURCES.get(spec.get("type") or "", "")
-    source, now = spec.get(field) or {}, (status.get(field) or {}).get("current") or {}
-    target = source.get("target") or {}
-    name = f"{source.get('name')}: " if field in ("resource", "containerResource") else ""
-    if target.get("averageUtilization") is not None:
-        share = now.get("averageUtilization")
-        have = "<unknown>" if share is None else f"{share}%"
-        return f"{name}{have}/{target['averageUtilization']}%"
-    for key, suffix in (("averageValue", " (avg)" if field in ("object", "external") else ""), ("value", "")):
-        if target.get(key) is not None:
-            return f"{name}{now.get(key) or '<unknown>'}/{target[key]}{suffix}"
-    return "<auto>" if not target else f"{name}<unknown>/<auto>"
+def _target(obj: JSON, now: datetime) -> str:
+    reference: JSON = at(obj, "spec", "scaleTargetRef", default={})
+    return f"{reference.get('kind') or ''}/{reference.get('name') or ''}"
 
 
-def _refers_to(obj: JSON, now: datetime) -> str:
-    return f"{at(obj, 'spec', 'scaleTargetRef', 'kind')}/{at(obj, 'spec', 'scaleTargetRef', 'name')}"
+def _metrics(obj: JSON, now: datetime) -> str:
+    """``cpu: 50%/80%``: what each metric is and should be; two of them at most."""
+    metrics: Sequence[JSON] = at(obj, "spec", "metrics", default=())
+    current: Sequence[JSON] = at(obj, "status", "currentMetrics", default=())
+    shown = [_metric(metric, current[index] if index < len(current) else {}) for index, metric in enumerate(metrics)]
+    text = ", ".join(shown[:2]) or NONE
+    return f"{text} + {len(shown) - 2} more..." if len(shown) > 2 else text
+
+
+def _metric(metric: JSON, status: JSON) -> str:
+    field = SOURCES.get(metric.get("type") or "")
+    if field is None:
+        return "<unknown type>"
+    target: JSON = at(metric, field, "target", default={})
+    current: JSON = at(status, field, "current", default={})
+    average = target.get("averageValue")
+    if field in ("resource", "containerResource"):
+        prefix = f"{at(metric, field, 'name', default='')}: "
+        if average is not None:
+            return f"{prefix}{_or_unknown(current.get('averageValue'))}/{average}"
+        used, wanted = current.get("averageUtilization"), target.get("averageUtilization")
+        return f"{prefix}{UNKNOWN if used is None else f'{used}%'}/{'<auto>' if wanted is None else f'{wanted}%'}"
+    if average is None:
+        return f"{_or_unknown(current.get('value'))}/{target.get('value')}"
+    suffix = "" if field == "pods" else " (avg)"
+    return f"{_or_unknown(current.get('averageValue'))}/{average}{suffix}"
+
+
+def _or_unknown(value: Any) -> str:
+    return UNKNOWN if value is None else str(value)
 
 
 def _least(obj: JSON, now: datetime) -> str:
-    value = at(obj, "spec", "minReplicas")
-    return "<unset>" if value is None else str(value)
+    least = at(obj, "spec", "minReplicas")
+    return "<unset>" if least is None else str(least)
 
 
 HORIZONTAL_POD_AUTOSCALER = Kind(
@@ -203,17 +178,17 @@ HORIZONTAL_POD_AUTOSCALER = Kind(
     categories=("all",),
     columns=(
         name_column(),
-        Column("Reference", "string", "What is scaled.", _refers_to),
-        Column("Targets", "string", "Metrics now, and what they are to be.", _targets),
-        Column("MinPods", "string", "Lower limit of the number of pods.", _least),
-        Column("MaxPods", "string", "Upper limit of the number of pods.",
-               lambda obj, now: str(at(obj, "spec", "maxReplicas", default=0))),
-        Column("Replicas", "string", "Number of pods, as last seen.",
-               lambda obj, now: str(at(obj, "status", "currentReplicas", default=0))),
+        Column("Reference", "string", "What is scaled.", _target),
+        Column("Targets", "string", "What each metric is, and what it should be.", _metrics),
+        Column("MinPods", "string", "The fewest pods.", _least),
+        field_column("MaxPods", "string", "The most pods.", "spec", "maxReplicas", default=0),
+        field_column("Replicas", "string", "Number of pods as last seen.", "status", "currentReplicas", default=0),
         age_column(),
     ),
     subresources=(Subresource("status", ("get", "patch", "update")),),
     default=default,
     validate=validate,
+    validate_status=validate_status,
     inert=True,
-)  # fmt: skip
+    status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),
+)

@@ -126,6 +126,9 @@ class Kind:
     default_propagation: str = "background"
     """What happens to dependents when a delete names no propagation policy."""
 
+    deletion_warning: str = ""
+    """What a deletion that names no propagation policy is warned of, if anything."""
+
     name_rule: str = "dns-subdomain"
     """``dns-subdomain``, ``dns-label``, ``dns-1035-label``, ``path-segment`` (for names such as RBAC's) or
     ``ip-address``."""

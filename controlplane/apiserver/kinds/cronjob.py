@@ -1,20 +1,18 @@
 """CronJob: defaults, validation, columns.
 
-Pure. Rules and texts are those of pkg/apis/batch; schedules are read by cronsim, which is kept up and has no
-dependencies, and narrowed to what Kubernetes' parser (robfig/cron, its standard form) takes.
+Pure but for the time zone files, of which the interpreter reads those of the system or of the ``tzdata`` package. Rules
+and texts are those of pkg/apis/batch.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-from cronsim import CronSim, CronSimError
+import zoneinfo
+from collections.abc import Iterable
+from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
-from controlplane.apiserver.kinds.causes import invalid, non_negative, not_supported, required, too_long
+from controlplane.apiserver.kinds.causes import invalid, non_negative, not_supported, required
 from controlplane.apiserver.kinds.cells import (
     NONE,
     age_column,
@@ -25,104 +23,102 @@ from controlplane.apiserver.kinds.cells import (
     selector_column,
     since,
 )
-from controlplane.apiserver.kinds.job import validate_spec
-from controlplane.apiserver.kinds.podtemplate import default_template_spec, template_spec_warnings
-from shared.api import kinds
+from controlplane.apiserver.kinds.job_spec import default_policies, validate_job_spec
+from controlplane.apiserver.kinds.podtemplate import default_template, template_spec_warnings
+from shared.api import cron, kinds
 from shared.api.errors import Cause
 from shared.api.meta import JSON
 
-_POLICIES = ("Allow", "Forbid", "Replace")
-_NICKNAMES = frozenset(("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"))
-_EVERY = re.compile(r"@every ([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+")
-_ZONE_PREFIX = re.compile(r"\s*(CRON_)?TZ=")
-_FOREIGN = re.compile(r"[LW#]|\b7\b(?=[^ ]*$)")
-"""What cronsim takes and Kubernetes does not: last days, nth weekdays, and 7 for Sunday."""
+MAX_NAME = 63 - 11
+"""Its Jobs have its name and a time of eleven characters."""
 
-_MAX_NAME = 52
-"""Characters of a name, to which the controller adds eleven for each Job."""
-
-_TEMPLATE = "spec.jobTemplate.spec.template"
+_CONCURRENCY = ("Allow", "Forbid", "Replace")
+_ZONE_PART = re.compile(r"[A-Za-z._0-9+-]{1,14}")
 
 
 def default(obj: JSON) -> None:
     spec = obj.setdefault("spec", {})
-    for field, value in (("concurrencyPolicy", "Allow"), ("suspend", False), ("successfulJobsHistoryLimit", 3),
-                         ("failedJobsHistoryLimit", 1)):  # fmt: skip
-        if spec.get(field) in (None, ""):
+    if not spec.get("concurrencyPolicy"):
+        spec["concurrencyPolicy"] = "Allow"
+    for field, value in (("suspend", False), ("successfulJobsHistoryLimit", 3), ("failedJobsHistoryLimit", 1)):
+        if spec.get(field) is None:
             spec[field] = value
-    job = spec.setdefault("jobTemplate", {})
-    if job.get("metadata") is None:
-        job["metadata"] = {}
-    if job.get("spec") is None:
-        job["spec"] = {}
-    default_template_spec(job["spec"].setdefault("template", {}))
+    template = spec.setdefault("jobTemplate", {})
+    template.setdefault("metadata", {})
+    default_template(template)
+    default_policies(template["spec"])
     if obj.get("status") is None:
         obj["status"] = {}
 
 
 def validate(obj: JSON, old: JSON | None) -> Iterable[Cause]:
     spec: JSON = obj.get("spec") or {}
-    if len(name := obj["metadata"].get("name") or "") > _MAX_NAME and old is None:
-        yield invalid("metadata.name", name, f"must be no more than {_MAX_NAME} characters")
-    yield from _schedule(spec)
-    yield from _zone(spec)
-    if (policy := spec.get("concurrencyPolicy")) not in _POLICIES:
-        yield not_supported("spec.concurrencyPolicy", policy, _POLICIES)
-    for field in ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
-        yield from non_negative(f"spec.{field}", spec.get(field))
-    job: JSON = (spec.get("jobTemplate") or {}).get("spec") or {}
-    completion = job.get("completionMode") or "NonIndexed"
-    yield from validate_spec({**job, "completionMode": completion}, "spec.jobTemplate.spec")
+    was: JSON | None = None if old is None else old.get("spec") or {}
+    found = _schedule(spec, was)
+    found += non_negative("spec.startingDeadlineSeconds", spec.get("startingDeadlineSeconds"))
+    zone = spec.get("timeZone")
+    if zone is not None and (was is None or was.get("timeZone") != zone):
+        found += _time_zone(zone)
+    if (policy := spec.get("concurrencyPolicy")) not in _CONCURRENCY:
+        found.append(not_supported("spec.concurrencyPolicy", policy, _CONCURRENCY))
+    job: JSON = at(spec, "jobTemplate", "spec", default={})
+    found += validate_job_spec(job, "spec.jobTemplate.spec")
+    if (selector := job.get("selector")) is not None:
+        found.append(invalid("spec.jobTemplate.spec.selector", selector, "`selector` will be auto-generated"))
     if job.get("manualSelector"):
-        valid = ("nil", "false")
-        yield not_supported("spec.jobTemplate.spec.manualSelector", True, valid)
+        found.append(not_supported("spec.jobTemplate.spec.manualSelector", True, ("nil", "false")))
+    for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        found += non_negative(f"spec.{field}", spec.get(field))
+    name = obj["metadata"].get("name") or ""
+    if old is None and len(name) > MAX_NAME:
+        found.append(invalid("metadata.name", name, f"must be no more than {MAX_NAME} characters"))
+    return found
 
 
-def _schedule(spec: JSON) -> Iterator[Cause]:
+def _schedule(spec: JSON, was: JSON | None) -> list[Cause]:
     path, text = "spec.schedule", spec.get("schedule") or ""
     if not text:
-        yield required(path)
-        return
-    if _ZONE_PREFIX.match(text):
-        yield invalid(path, text, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead")
-        return
-    if text in _NICKNAMES or _EVERY.fullmatch(text):
-        return
+        return [required(path)]
+    found: list[Cause] = []
     try:
-        if text.startswith("@") or _FOREIGN.search(text) or len(text.split()) != 5:
-            raise CronSimError("Bad schedule")
-        CronSim(text.replace("?", "*"), datetime(2000, 1, 1, tzinfo=UTC))
-    except CronSimError as error:
-        yield invalid(path, text, f"expected exactly 5 fields of a cron schedule, or a descriptor: {error}")
+        cron.parse(text)
+    except ValueError as error:
+        found.append(invalid(path, text, str(error)))
+    if "TZ" in text:
+        if was is None or "TZ" not in (was.get("schedule") or ""):
+            detail = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+            found.append(invalid(path, text, detail))
+        elif spec.get("timeZone") is not None:
+            found.append(invalid(path, text, "cannot use both timeZone field and TZ or CRON_TZ in schedule"))
+    return found
 
 
-def _zone(spec: JSON) -> Iterator[Cause]:
-    zone = spec.get("timeZone")
-    if zone is None:
-        return
+def _time_zone(zone: str) -> list[Cause]:
     path = "spec.timeZone"
     if not zone:
-        yield invalid(path, zone, "timeZone must be nil or non-empty string")
-    elif len(zone) > 256:
-        yield too_long(path, 256)
-    elif zone.lower() == "local":
-        yield invalid(
-            path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
-        )
-    else:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            yield invalid(path, zone, f"unknown time zone {zone}")
+        return [invalid(path, zone, "timeZone must be nil or non-empty string")]
+    unknown = invalid(path, zone, f"unknown time zone {zone}")
+    for part in zone.split("/"):
+        if part in (".", "..") or part.startswith("-") or not _ZONE_PART.fullmatch(part):
+            return [unknown]
+    if zone.lower() == "local":
+        detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+        return [invalid(path, zone, detail)]
+    try:
+        zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder
+        return [unknown]
+    return []
 
 
-def validate_status(obj: JSON, old: JSON | None) -> Iterable[Cause]:
-    return ()
+def warnings(obj: JSON) -> Iterable[str]:
+    template: JSON = at(obj, "spec", "jobTemplate", "spec", "template", default={})
+    return template_spec_warnings(template, "spec.jobTemplate.spec.template")
 
 
-def _warnings(obj: JSON) -> Iterable[str]:
-    template = at(obj, "spec", "jobTemplate", "spec", "template", default={})
-    return template_spec_warnings(template, _TEMPLATE)
+def _suspended(obj: JSON, now: datetime) -> str:
+    suspend = at(obj, "spec", "suspend")
+    return "<unset>" if suspend is None else str(bool(suspend))
 
 
 def _active(obj: JSON, now: datetime) -> int:
@@ -141,11 +137,11 @@ CRON_JOB = Kind(
     categories=("all",),
     columns=(
         name_column(),
-        field_column("Schedule", "string", "When jobs are made, in cron's notation.", "spec", "schedule", default=""),
-        field_column("Timezone", "string", "Time zone of the schedule.", "spec", "timeZone", default=NONE),
-        field_column("Suspend", "boolean", "Whether no further jobs are made.", "spec", "suspend", default=False),
-        Column("Active", "integer", "Number of jobs that run.", _active),
-        Column("Last Schedule", "string", "When the last job was made.", _last),
+        field_column("Schedule", "string", "When jobs are made, in cron's format.", "spec", "schedule", default=""),
+        field_column("Timezone", "string", "Where the schedule's hours are.", "spec", "timeZone", default=NONE),
+        Column("Suspend", "boolean", "Whether no more jobs are made.", _suspended),
+        Column("Active", "integer", "Number of its jobs that run.", _active),
+        Column("Last Schedule", "string", "Time since the last job was made.", _last),
         age_column(),
         *container_columns("spec", "jobTemplate", "spec", "template"),
         selector_column("spec", "jobTemplate", "spec", "selector"),
@@ -153,8 +149,8 @@ CRON_JOB = Kind(
     subresources=(Subresource("status", ("get", "patch", "update")),),
     default=default,
     validate=validate,
-    validate_status=validate_status,
-    warnings=_warnings,
+    warnings=warnings,
     inert=True,
     has_generation=True,
+    status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),
 )

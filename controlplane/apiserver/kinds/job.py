@@ -1,213 +1,186 @@
 """Job: defaults, validation, columns.
 
-Pure. Rules and texts are those of pkg/apis/batch. The selector and the labels of its pods are made by admission.
+Pure. Rules and texts are those of pkg/apis/batch and pkg/registry/batch/job, with the feature gates as they are in
+1.36. Selector and labels of a new Job are made by admission, which knows its uid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
-from controlplane.apiserver.kinds.causes import immutable, invalid, non_negative, not_supported, required
+from controlplane.apiserver.kinds.causes import immutable, invalid, required
 from controlplane.apiserver.kinds.cells import (
-    NONE,
     age_column,
     at,
+    container_columns,
     human_duration,
     instant,
     name_column,
-    template_columns,
+    selector_column,
 )
+from controlplane.apiserver.kinds.job_spec import INDEXED, default_policies, validate_job_spec
+from controlplane.apiserver.kinds.job_status import is_true, validate_job_status
 from controlplane.apiserver.kinds.podspec.scheduling import validate_label_selector
-from controlplane.apiserver.kinds.podtemplate import (
-    PATH,
-    default_template,
-    matches_template,
-    template_warnings,
-    validate_template,
-)
-from shared.api import kinds
-from shared.api.errors import Cause
+from controlplane.apiserver.kinds.podtemplate import default_template, matches_template, template_warnings
+from shared import codec
+from shared.api import kinds, names
+from shared.api.errors import BadRequest, Cause
 from shared.api.meta import JSON
+from shared.api.selectors import from_label_selector
 
-_MODES = ("NonIndexed", "Indexed")
-_ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
-_REPLACEMENTS = ("Failed", "TerminatingOrFailed")
-_RESTARTS = ("OnFailure", "Never")
-MAX_INDEXED = 100_000
-"""Pods of an Indexed Job at a time (maxParallelismForIndexedJob)."""
-
-UNLIMITED = 2**31 - 1
-"""backoffLimit where each index has a limit of its own."""
-
-_MAY_CHANGE_SUSPENDED = ("nodeSelector", "tolerations", "affinity", "schedulingGates")
-"""Of a suspended Job's pod template (KEP-2926); labels and annotations too."""
+CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
+LEGACY_CONTROLLER_UID, LEGACY_JOB_NAME = "controller-uid", "job-name"
+_PODS_STAY = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
+_MAX_INT32 = 2**31 - 1
+_IMMUTABLE = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
+_STATES = (
+    ("Complete", "Complete"), ("Failed", "Failed"), ("", "Terminating"), ("Suspended", "Suspended"),
+    ("FailureTarget", "FailureTarget"), ("SuccessCriteriaMet", "SuccessCriteriaMet"),
+)  # fmt: skip
 
 
 def default(obj: JSON) -> None:
     default_template(obj)
-    default_spec(obj["spec"])
-    meta = obj.setdefault("metadata", {})
-    if not meta.get("labels") and (labels := obj["spec"]["template"]["metadata"].get("labels")):
-        meta["labels"] = dict(labels)
-    if obj.get("status") is None:
-        obj["status"] = {}
-
-
-def default_spec(spec: JSON) -> None:
-    """Defaults of a JobSpec but those of its template, in place."""
+    spec = obj["spec"]
     if spec.get("completions") is None and spec.get("parallelism") is None:
-        spec["completions"] = spec["parallelism"] = 1
+        spec["completions"] = 1
     if spec.get("parallelism") is None:
         spec["parallelism"] = 1
     if spec.get("backoffLimit") is None:
-        spec["backoffLimit"] = UNLIMITED if spec.get("backoffLimitPerIndex") is not None else 6
-    if not spec.get("completionMode"):
-        spec["completionMode"] = "NonIndexed"
-    if spec.get("suspend") is None:
-        spec["suspend"] = False
-    policy: JSON | None = spec.get("podFailurePolicy")
-    if not spec.get("podReplacementPolicy"):
-        spec["podReplacementPolicy"] = "TerminatingOrFailed" if policy is None else "Failed"
-    for rule in (policy or {}).get("rules") or ():
-        for pattern in rule.get("onPodConditions") or ():
-            if not pattern.get("status"):
-                pattern["status"] = "True"
+        spec["backoffLimit"] = 6 if spec.get("backoffLimitPerIndex") is None else _MAX_INT32
+    default_policies(spec)
+    replacement = "TerminatingOrFailed" if spec.get("podFailurePolicy") is None else "Failed"
+    for field, value in (
+        ("completionMode", "NonIndexed"), ("suspend", False), ("podReplacementPolicy", replacement),
+        ("manualSelector", False),
+    ):  # fmt: skip
+        if spec.get(field) is None:
+            spec[field] = value
+    if (labels := spec["template"]["metadata"].get("labels")) and not obj["metadata"].get("labels"):
+        obj["metadata"]["labels"] = dict(labels)
+    if obj.get("status") is None:
+        obj["status"] = {}
 
 
 def validate(obj: JSON, old: JSON | None) -> Iterable[Cause]:
     spec: JSON = obj.get("spec") or {}
     selector: JSON | None = spec.get("selector")
-    yield from validate_spec(spec, "spec")
+    found = [] if spec.get("manualSelector") or selector is None else _generated(obj, selector)
+    found += validate_job_spec(spec, "spec")
     if selector is None:
-        yield required("spec.selector")
+        found.append(required("spec.selector"))
     else:
-        yield from validate_label_selector(selector, "spec.selector")
-        yield from matches_template(selector, spec.get("template") or {})
+        found += validate_label_selector(selector, "spec.selector")
+    found += matches_template(selector, spec.get("template") or {})
+    completions = spec.get("completions") or 0
     if old is not None:
-        yield from _unchanged(spec, old.get("spec") or {})
+        return found + _changed(spec, old)
+    if spec.get("completionMode") == INDEXED and completions > 0:
+        hostname = f"{obj['metadata'].get('name')}-{completions - 1}"
+        if names.dns_label(hostname):
+            detail = f"will not able to create pod with invalid DNS label: {hostname}"
+            found.append(invalid("metadata.name", obj["metadata"].get("name"), detail))
+    return found
 
 
-def validate_spec(spec: JSON, path: str) -> Iterator[Cause]:
-    """A JobSpec without its selector, under ``path``."""
-    for field in ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
-                  "backoffLimitPerIndex", "maxFailedIndexes"):  # fmt: skip
-        yield from non_negative(f"{path}.{field}", spec.get(field))
-    mode = spec.get("completionMode")
-    if mode not in _MODES:
-        yield not_supported(f"{path}.completionMode", mode, _MODES)
-    if mode == "Indexed":
-        if spec.get("completions") is None:
-            yield required(f"{path}.completions", "when completion mode is Indexed")
-        if (count := spec.get("parallelism") or 0) > MAX_INDEXED:
-            detail = f"must be less than or equal to {MAX_INDEXED} when completion mode is Indexed"
-            yield invalid(f"{path}.parallelism", count, detail)
+def generated_labels(obj: JSON) -> dict[str, str]:
+    """The labels by which the pods of a Job are its own."""
+    uid, name = obj["metadata"].get("uid") or "", obj["metadata"].get("name") or ""
+    return {LEGACY_CONTROLLER_UID: uid, LEGACY_JOB_NAME: name, CONTROLLER_UID: uid, JOB_NAME: name}
+
+
+def _generated(obj: JSON, selector: JSON) -> list[Cause]:
+    """That nobody gave a selector or labels of other than what is generated."""
+    path = "spec.template.metadata.labels"
+    labels: Mapping[str, str] = at(obj, "spec", "template", "metadata", "labels", default={})
+    found: list[Cause] = []
+    if not obj["metadata"].get("uid"):
+        found.append(required("metadata.uid"))
+    expected = generated_labels(obj)
+    for key, value in expected.items():
+        if key not in labels:
+            found.append(required(f"{path}[{key}]", f"must be '{value}'"))
+        elif labels[key] != value:
+            found.append(invalid(f"{path}[{key}]", dict(labels), f"must be '{value}'"))
+    try:
+        if not from_label_selector(selector).matches(expected):
+            found.append(invalid("spec.selector", selector, "`selector` not auto-generated"))
+    except BadRequest:
+        return found  # what is wrong with it is said elsewhere
+    return found
+
+
+def _changed(spec: JSON, old: JSON) -> list[Cause]:
+    was: JSON = old.get("spec") or {}
+    found: list[Cause] = []
+    done, before = spec.get("completions"), was.get("completions")
+    if spec.get("completionMode") != INDEXED:
+        found += immutable("spec.completions", done, before)
+    elif done is not None and done != before and done != spec.get("parallelism"):
+        found.append(invalid("spec.completions", done, "can only be modified in tandem with spec.parallelism"))
+    found += immutable("spec.selector", spec.get("selector"), was.get("selector"))
+    template, templated = spec.get("template") or {}, was.get("template") or {}
+    if was.get("suspend") and at(old, "status", "startTime") is None:
+        templated = _with_directives(templated, template)
+    found += immutable("spec.template", template, templated)
+    for field in _IMMUTABLE:
+        found += immutable(f"spec.{field}", spec.get(field), was.get(field))
+    return found
+
+
+def _with_directives(old: JSON, new: JSON) -> JSON:
+    """``old`` with all of ``new`` that may change while a Job waits: what its pods are called and where they go."""
+    made: JSON = codec.copy(old)
+    for part, fields in (
+        (("metadata",), ("annotations", "labels")),
+        (("spec",), ("nodeSelector", "tolerations", "schedulingGates")),
+    ):
+        _take(made.setdefault(part[0], {}), new.get(part[0]) or {}, fields)
+    affinity = made["spec"].get("affinity") or {}
+    _take(affinity, at(new, "spec", "affinity", default={}), ("nodeAffinity",))
+    if affinity or at(new, "spec", "affinity") is not None:
+        made["spec"]["affinity"] = affinity
     else:
-        for field in ("backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"):
-            if spec.get(field) is not None:
-                yield invalid(f"{path}.{field}", spec[field], "requires indexed completion mode")
-    if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
-        yield required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified")
-    if (replacement := spec.get("podReplacementPolicy")) not in (None, *_REPLACEMENTS):
-        yield not_supported(f"{path}.podReplacementPolicy", replacement, _REPLACEMENTS)
-    template: JSON = spec.get("template") or {}
-    yield from validate_template(template, f"{path}.template")
-    restart = (template.get("spec") or {}).get("restartPolicy")
-    where = f"{path}.template.spec.restartPolicy"
-    if restart == "Always":
-        yield required(where, 'valid values: "OnFailure", "Never"')
-    elif restart not in _RESTARTS:
-        yield not_supported(where, restart, _RESTARTS)
-    if (policy := spec.get("podFailurePolicy")) is not None:
-        if restart != "Never":
-            yield invalid(where, restart, 'only "Never" is supported when podFailurePolicy is specified')
-        yield from _failure_policy(policy, f"{path}.podFailurePolicy")
+        made["spec"].pop("affinity", None)
+    return made
 
 
-def _failure_policy(policy: JSON, path: str) -> Iterator[Cause]:
-    for index, rule in enumerate(policy.get("rules") or ()):
-        at_ = f"{path}.rules[{index}]"
-        if (action := rule.get("action")) not in _ACTIONS:
-            yield not_supported(f"{at_}.action", action, _ACTIONS)
-        codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions") or ()
-        if (codes is None) == (not conditions):
-            yield invalid(at_, rule, "specifying one of OnExitCodes and OnPodConditions is required")
-        if codes is not None:
-            if (operator := codes.get("operator")) not in ("In", "NotIn"):
-                yield not_supported(f"{at_}.onExitCodes.operator", operator, ("In", "NotIn"))
-            values = codes.get("values") or ()
-            if not values:
-                yield invalid(f"{at_}.onExitCodes.values", list(values), "at least one value is required")
-            if operator == "In" and 0 in values:
-                yield invalid(f"{at_}.onExitCodes.values", 0, "must not be 0 for the In operator")
+def _take(into: JSON, source: JSON, fields: Iterable[str]) -> None:
+    for field in fields:
+        into.pop(field, None)
+        if field in source:
+            into[field] = source[field]
 
 
-def _unchanged(spec: JSON, was: JSON) -> Iterator[Cause]:
-    elastic = spec.get("completionMode") == "Indexed" and spec.get("completions") == spec.get("parallelism")
-    fields = ("selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
-    for field in fields if elastic else (*fields, "completions"):
-        yield from immutable(f"spec.{field}", spec.get(field), was.get(field))
-    template, before = spec.get("template") or {}, was.get("template") or {}
-    if was.get("suspend"):
-        before = {**before, "metadata": template.get("metadata"), "spec": {**(before.get("spec") or {})}}
-        for field in _MAY_CHANGE_SUSPENDED:
-            if field in (template.get("spec") or {}):
-                before["spec"][field] = template["spec"][field]
-            else:
-                before["spec"].pop(field, None)
-    yield from immutable(PATH, template, before)
+def selectable(obj: JSON) -> Mapping[str, str]:
+    return {"status.successful": str(at(obj, "status", "succeeded", default=0)) if obj else ""}
 
 
-def validate_status(obj: JSON, old: JSON | None) -> Iterable[Cause]:
-    status: JSON = obj.get("status") or {}
-    for field in ("active", "succeeded", "failed", "ready", "terminating"):
-        yield from non_negative(f"status.{field}", status.get(field))
-    finished = {c.get("type") for c in status.get("conditions") or () if c.get("status") == "True"}
-    if {"Complete", "Failed"} <= finished:
-        yield invalid("status.conditions", sorted(finished), "cannot set Complete=True and Failed=true conditions")
-
-
-# --- columns
-
-
-def state(obj: JSON) -> str:
-    """What the Status column says."""
-    conditions = {c.get("type") for c in at(obj, "status", "conditions", default=()) if c.get("status") == "True"}
-    for kind in ("Complete", "Failed"):
-        if kind in conditions:
-            return kind
-    if obj["metadata"].get("deletionTimestamp"):
-        return "Terminating"
-    for kind in ("Suspended", "FailureTarget", "SuccessCriteriaMet"):
-        if kind in conditions:
-            return kind
+def _status(obj: JSON, now: datetime) -> str:
+    for type_, shown in _STATES:
+        if is_true(obj, type_) if type_ else obj["metadata"].get("deletionTimestamp"):
+            return shown
     return "Running"
 
 
 def _completions(obj: JSON, now: datetime) -> str:
-    done, wanted = at(obj, "status", "succeeded", default=0), at(obj, "spec", "completions")
-    if wanted is not None:
-        return f"{done}/{wanted}"
+    succeeded = at(obj, "status", "succeeded", default=0)
+    if (wanted := at(obj, "spec", "completions")) is not None:
+        return f"{succeeded}/{wanted}"
     parallel = at(obj, "spec", "parallelism", default=0)
-    return f"{done}/1 of {parallel}" if parallel > 1 else f"{done}/1"
+    return f"{succeeded}/1 of {parallel}" if parallel > 1 else f"{succeeded}/1"
 
 
 def _duration(obj: JSON, now: datetime) -> str:
-    start = instant(at(obj, "status", "startTime"))
-    if start is None:
+    started = instant(at(obj, "status", "startTime"))
+    if started is None:
         return ""
-    end = instant(at(obj, "status", "completionTime"))
-    return human_duration(max((end or now) - start, timedelta()))
-
-
-def _selectable(obj: JSON) -> Mapping[str, str]:
-    return {"status.successful": str(at(obj, "status", "succeeded", default=0)) if obj else ""}
-
-
-def _state(obj: JSON, now: datetime) -> Any:
-    return state(obj) or NONE
+    return human_duration((instant(at(obj, "status", "completionTime")) or now) - started)
 
 
 JOB = Kind(
@@ -216,19 +189,22 @@ JOB = Kind(
     categories=("all",),
     columns=(
         name_column(),
-        Column("Status", "string", "How far the job is.", _state),
-        Column("Completions", "string", "Number of pods that have succeeded, of the wanted ones.", _completions),
-        Column("Duration", "string", "Time from the job's start to its end.", _duration),
+        Column("Status", "string", "Whether the job runs, is held or has ended.", _status),
+        Column("Completions", "string", "Pods that have succeeded, of those that must.", _completions),
+        Column("Duration", "string", "Time from start to completion, or to now.", _duration),
         age_column(),
-        *template_columns(),
+        *container_columns("spec", "template"),
+        selector_column("spec", "selector"),
     ),
     subresources=(Subresource("status", ("get", "patch", "update")),),
     default=default,
     validate=validate,
-    validate_status=validate_status,
+    validate_status=validate_job_status,
     warnings=template_warnings,
     inert=True,
     has_generation=True,
-    selectable_fields=_selectable,
-    default_propagation="orphan",
+    status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),
+    selectable_fields=selectable,
+    default_propagation="orphan",  # of batch/v1, as its first releases did
+    deletion_warning=_PODS_STAY,
 )

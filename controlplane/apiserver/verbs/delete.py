@@ -7,6 +7,7 @@ goes with the update that takes the last hold off (``strategy.is_finished``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from controlplane.apiserver import strategy
@@ -36,10 +37,13 @@ IMMORTAL = frozenset(("default", "kube-system", "kube-public"))
 """Namespaces that cannot be deleted (the NamespaceLifecycle admission plugin)."""
 
 
-async def delete(api: ApiServer, request: Request, options: DeleteOptions) -> Answer:
+async def delete(
+    api: ApiServer, request: Request, options: DeleteOptions, *, also: Callable[[JSON], JSON] | None = None
+) -> Answer:
     """DELETE one object. 200 with a Status when it is gone, with the object while something holds it.
 
-    Raises NotFound, Conflict (a precondition does not hold), Forbidden (an immortal namespace).
+    ``also`` makes of an object whose deletion begins what it is to say besides, in the same write. Raises NotFound,
+    Conflict (a precondition does not hold), Forbidden (an immortal namespace).
     """
     kind = request.kind
     if _is_namespace(kind) and request.name in IMMORTAL:
@@ -47,6 +51,7 @@ async def delete(api: ApiServer, request: Request, options: DeleteOptions) -> An
             f'namespaces "{request.name}" is forbidden: this namespace may not be deleted',
             kind="namespaces", name=request.name,
         )  # fmt: skip
+    _warn(request, options)
     key = api.key(kind, request.namespace, request.name)
     for _ in range(TRIES):
         entry = api.entry(kind, request.namespace, request.name)
@@ -55,6 +60,8 @@ async def delete(api: ApiServer, request: Request, options: DeleteOptions) -> An
         marked = _marked(api, kind, old, options)
         if marked is old:
             return Answer(200, entry.data)
+        if marked is not None and also is not None:
+            marked = also(marked)
         await admit.delete(api, request, old)
         if options.dry_run:
             return (
@@ -74,6 +81,7 @@ async def delete(api: ApiServer, request: Request, options: DeleteOptions) -> An
 
 async def delete_collection(api: ApiServer, request: Request, options: DeleteOptions, selection: ListOptions) -> Page:
     """DELETE everything that the selectors choose; what was there, as the list that is answered."""
+    _warn(request, options)
     page = await list_(api, request, selection)
     for entry in page.entries:
         one = Request(request.user, request.kind, entry.namespace, entry.name, options=request.options)
@@ -82,6 +90,11 @@ async def delete_collection(api: ApiServer, request: Request, options: DeleteOpt
         except NotFound:
             continue  # somebody was faster, which is as good
     return page
+
+
+def _warn(request: Request, options: DeleteOptions) -> None:
+    if request.kind.deletion_warning and not options.propagation:
+        request.warnings.append(request.kind.deletion_warning)
 
 
 def _marked(api: ApiServer, kind: Kind, old: JSON, options: DeleteOptions) -> JSON | None:

@@ -8,11 +8,9 @@ from typing import Any
 from controlplane.apiserver import schema
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.request import DeleteOptions, Request, delete_options
-from controlplane.apiserver.resource_cache import Entry
 from controlplane.apiserver.verbs import budgets
 from controlplane.apiserver.verbs.answer import Answer, success
 from controlplane.apiserver.verbs.delete import delete
-from controlplane.apiserver.verbs.write import UPDATE_TRIES, modify
 from shared.api.errors import BadRequest, Conflict
 from shared.api.meta import JSON
 
@@ -38,9 +36,7 @@ async def evict(api: ApiServer, request: Request, tree: Any) -> Answer:
             options if asked or options.resource_version else replace(options, resource_version=str(entry.revision))
         )
         try:
-            if asked and not options.dry_run:
-                await _mark(api, request)
-            await delete(api, request, guarded)
+            await delete(api, request, guarded, also=lambda marked: _told(api, marked))
         except Conflict:
             if guarded is options or look == LOOKS - 1:
                 raise
@@ -64,19 +60,16 @@ async def _ask(api: ApiServer, request: Request, pod: JSON, options: DeleteOptio
     return True
 
 
-async def _mark(api: ApiServer, request: Request) -> None:
-    """Tell in the pod's conditions why it goes (KEP-3329)."""
-
-    def change(old: JSON, entry: Entry) -> JSON:
-        status = old.get("status") or {}
-        others = [c for c in status.get("conditions") or () if c.get("type") != "DisruptionTarget"]
-        why = {
-            "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
-            "message": "Eviction API: evicting", "lastTransitionTime": api.now(),
-        }  # fmt: skip
-        return {**old, "status": {**status, "conditions": [*others, why]}}
-
-    await modify(api, request, change, tries=UPDATE_TRIES, admitted=True)
+def _told(api: ApiServer, pod: JSON) -> JSON:
+    """The pod with the condition that says why it goes (KEP-3329). It comes with the deletion, so that it never stays
+    on a pod whose deletion failed."""
+    status = pod.get("status") or {}
+    others = [c for c in status.get("conditions") or () if c.get("type") != "DisruptionTarget"]
+    why = {
+        "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting", "lastTransitionTime": api.now(),
+    }  # fmt: skip
+    return {**pod, "status": {**status, "conditions": [*others, why]}}
 
 
 def _options(request: Request, tree: Any) -> DeleteOptions:

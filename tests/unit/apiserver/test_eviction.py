@@ -173,3 +173,22 @@ async def test_two_evictions_never_share_one_allowance(http: Http, client: Local
             return response.status
 
     assert sorted(await asyncio.gather(evict("p"), evict("q"))) == [201, 429]
+
+
+async def test_a_version_that_the_client_knows_is_its_condition(http: Http, client: LocalClient) -> None:
+    await budgeted(client, {"disruptionsAllowed": 2})
+    known = (await client.get(PODS, "p", "g")).metadata.resource_version
+    for version, code in (("1", 409), (known, 201)):
+        assert (await post(http, deleteOptions={"preconditions": {"resourceVersion": version}}))[0] == code
+    assert (await client.get(PODS, "p", "g")).metadata.deletion_timestamp is not None
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Failed"])
+async def test_pod_that_no_budget_counts_is_told_why_it_goes(http: Http, client: LocalClient, phase: str) -> None:
+    meta = {"name": "p", "finalizers": ["example.com/hold"]}
+    await client.create(PODS, {"metadata": meta, "spec": {"containers": [{"name": "c", "image": "i"}]}}, "g")
+    await client.patch(PODS, "p", {"status": {"phase": phase}}, "g", subresource="status")
+    assert (await post(http))[0] == 201
+    pod = await client.get(PODS, "p", "g")
+    assert pod.metadata.deletion_timestamp is not None
+    assert "DisruptionTarget" in [condition.type for condition in pod.status.conditions]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from controlplane.controllers.disruption import DELETION_TIMEOUT, decide, selects, status_of
+from controlplane.controllers.disruption import DELETION_TIMEOUT, decide, selects, status_of, unmanaged
 from shared.api.disruption import PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus
-from shared.api.meta import Condition, LabelSelector, ObjectMeta
+from shared.api.meta import Condition, LabelSelector, ObjectMeta, OwnerReference
 from shared.api.pod import Pod, PodStatus
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -69,10 +69,32 @@ def test_pods_of_several_controllers_are_added_up() -> None:
     assert (status.expected_pods, status.desired_healthy) == (6, 3)
 
 
-def test_pods_that_nothing_manages_cannot_be_counted_by_share() -> None:
-    status, _ = status_of(budget(max_unavailable=1), PODS, lambda pod: None, NOW)
+def managed(name: str) -> Pod:
+    owner = OwnerReference(api_version="batch/v1", kind="Job", name="j", uid="j", controller=True)
+    found = pod(name)
+    return Pod(metadata=ObjectMeta(name=name, namespace="g", owner_references=(owner,)), status=found.status)
+
+
+def test_pods_whose_manager_has_no_scale_cannot_be_counted() -> None:
+    failing = budget(max_unavailable=1)
+    status, _ = status_of(failing, [managed("a")], lambda pod: None, NOW)
     assert (status.disruptions_allowed, status.conditions[0].reason) == (0, "SyncFailed")
-    assert "found no controller ref" in status.conditions[0].message
+    assert status.conditions[0].message == 'found no controllers for pod "a"'
+    failed = PodDisruptionBudget(metadata=failing.metadata, spec=failing.spec, status=status)
+    (again,) = status_of(failed, [managed("b")], lambda pod: None, NOW + timedelta(hours=1))[0].conditions
+    assert (again.message, again.last_transition_time) == ('found no controllers for pod "b"', NOW)
+    assert status_of(budget(min_available=1), [managed("a"), managed("b")], lambda pod: None, NOW)[0] != status
+
+
+def test_pods_that_nothing_manages_are_left_out_and_told_of() -> None:
+    scales = {"a": ("x", 2), "b": ("x", 2)}
+    mixed = budget(max_unavailable=1)
+    status, _ = status_of(mixed, PODS, lambda pod: scales.get(pod.metadata.name), NOW)
+    assert (status.expected_pods, status.desired_healthy, status.current_healthy) == (2, 1, 3)
+    assert unmanaged(mixed, PODS)
+    assert not unmanaged(budget(min_available=1), PODS)
+    alone, _ = status_of(mixed, PODS, lambda pod: None, NOW)
+    assert (alone.expected_pods, alone.disruptions_allowed) == (0, 0)
     assert status_of(budget(min_available=1), PODS, lambda pod: None, NOW)[0].disruptions_allowed == 2
 
 

@@ -46,9 +46,11 @@ BASE: dict[str, dict[str, Any]] = {
     "ReplicationController": {"selector": LABELS, "template": TEMPLATE},
     "Job": NEVER,
     "CronJob": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": NEVER}},
-    "HorizontalPodAutoscaler": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3},
+    "HorizontalPodAutoscaler": {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "maxReplicas": 3,
+    },
     "PodDisruptionBudget": {"minAvailable": 1, "selector": {"matchLabels": LABELS}},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", BASE)
@@ -78,7 +80,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("Job", {"podFailurePolicy": {"rules": [{"action": "Shrug", "onExitCodes": {"operator": "In", "values": [1]}}]}},
      "spec.podFailurePolicy.rules[0].action"),
     ("Job", {"podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [0]}}]}},
-     "spec.podFailurePolicy.rules[0].onExitCodes.values"),
+     "spec.podFailurePolicy.rules[0].onExitCodes.values[0]"),
     ("Job", {"manualSelector": True}, "spec.selector"),
     ("CronJob", {"schedule": ""}, "spec.schedule"),
     ("CronJob", {"schedule": "61 * * * *"}, "spec.schedule"),
