@@ -51,6 +51,8 @@ class NodeAuthority:
                 return self._pod(node, attributes)
             case "", "secrets" | "configmaps":
                 return self._referenced(node, attributes)
+            case "", "persistentvolumeclaims":
+                return attributes.verb == "get" and self._referenced(node, attributes)
             case "", "services":
                 return attributes.verb in ("get", "list", "watch") and not attributes.subresource
             case "" | "events.k8s.io", "events":
@@ -132,8 +134,12 @@ def _restricted_labels(obj: JSON) -> JSON:
 
 
 def references(pod: Pod) -> Iterator[tuple[str, str]]:
-    """(resource, name) of every ConfigMap and Secret that a pod refers to, repeats included."""
+    """(resource, name) of every ConfigMap, Secret and claim that a pod refers to, repeats included."""
     for volume in pod.spec.volumes:
+        if volume.persistent_volume_claim is not None:
+            yield "persistentvolumeclaims", volume.persistent_volume_claim.claim_name
+        if volume.ephemeral is not None:
+            yield "persistentvolumeclaims", f"{pod.metadata.name}-{volume.name}"
         if volume.secret is not None:
             yield "secrets", volume.secret.secret_name
         if volume.config_map is not None:

@@ -30,7 +30,13 @@ TRIES = 100
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 
-RETURNS_OBJECT = frozenset((("", "pods"), ("", "services"), ("", "serviceaccounts")))
+RETURNS_OBJECT = frozenset(
+    ("", plural)
+    for plural in (
+        "pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims", "podtemplates",
+        "resourcequotas",
+    )
+)  # fmt: skip
 """Kinds whose delete answers with the object even when it is gone (ReturnDeletedObject in pkg/registry)."""
 
 IMMORTAL = frozenset(("default", "kube-system", "kube-public"))

@@ -121,3 +121,9 @@ async def test_tables_over_http(http: Any, path: str) -> None:
         found = await answer.json()
     assert found["kind"] == "Table"
     assert found["columnDefinitions"][0]["name"] == "Name"
+
+
+async def test_what_is_deleted_at_once_is_answered(http: Any) -> None:
+    await limit(http, pods="1")
+    gone = await ask(http, "DELETE", f"{CORE}/resourcequotas/q", code=200)
+    assert (gone["kind"], gone["metadata"]["name"]) == ("ResourceQuota", "q")

@@ -30,6 +30,8 @@ MINE = pod(
         {"name": "a", "secret": {"secretName": "vol-secret"}},
         {"name": "b", "configMap": {"name": "vol-config"}},
         {"name": "c", "emptyDir": {}},
+        {"name": "d", "persistentVolumeClaim": {"claimName": "claim"}},
+        {"name": "e", "ephemeral": {}},
     ],
     containers=[
         {
@@ -103,6 +105,7 @@ ALLOWED = [
     *[(NODE, on("get", "secrets", f"{n}-secret", "shop")) for n in ("vol", "from", "env", "init")],
     *[(NODE, on("get", "configmaps", f"{n}-config", "shop")) for n in ("vol", "from", "env")],
     (NODE, on("watch", "configmaps", "", "shop", "metadata.name=vol-config")),
+    *[(NODE, on("get", "persistentvolumeclaims", name, "shop")) for name in ("claim", "mine-e")],
     (NODE, on("list", "services")),
     (NODE, on("watch", "services")),
     (NODE, on("create", "events", namespace="shop")),
@@ -163,6 +166,9 @@ REFUSED = [
     (NODE, on("list", "secrets", namespace="shop")),
     (NODE, on("list", "secrets", namespace="shop", fields="metadata.name!=vol-secret")),
     (NODE, on("update", "configmaps", "vol-config", "shop")),
+    (NODE, on("get", "persistentvolumeclaims", "theirs", "shop")),
+    (NODE, on("watch", "persistentvolumeclaims", "claim", "shop", "metadata.name=claim")),
+    (NODE, on("patch", "persistentvolumeclaims", "claim", "shop")),
     (NODE, on("delete", "events", "e", "shop")),
     (NODE, on("list", "events")),
     (NODE, on("update", f"{CSR}/approval", "x")),
