@@ -26,10 +26,12 @@ lab *arguments: setup
 bench *arguments: setup
     {{python}} -m bench {{arguments}}
 
-# write docs/settings.md anew
+# write docs/settings.md and docs/api-support.md anew
 docs: setup
     {{python}} -m deploy.settings_doc > docs/settings.md.new
     mv docs/settings.md.new docs/settings.md
+    {{python}} -m deploy.api_support_doc > docs/api-support.md.new
+    mv docs/api-support.md.new docs/api-support.md
 
 # sort imports, mend what can be mended, format
 format: setup

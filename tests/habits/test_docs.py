@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy import settings_doc
+from controlplane.apiserver.kinds import actors
+from controlplane.apiserver.kinds.table import KINDS
+from deploy import api_support_doc, settings_doc
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,3 +27,13 @@ def test_named_paths_exist(page):
 
 def test_architecture_is_short():
     assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) < 200
+
+
+def test_what_is_served_is_told_in_the_documentation() -> None:
+    assert (ROOT / "docs/api-support.md").read_text() == api_support_doc.document(), "run `just docs`"
+
+
+def test_every_kind_and_subresource_says_what_acts_on_it() -> None:
+    acted = {(kind.resource.group, kind.resource.kind) for kind in KINDS if not kind.inert}
+    assert acted == set(actors.ACTORS)
+    assert {sub.name for kind in KINDS for sub in kind.subresources} == set(actors.SUBRESOURCES)
