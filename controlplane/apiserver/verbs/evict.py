@@ -15,6 +15,9 @@ from shared.api.errors import BadRequest, Conflict
 from shared.api.meta import JSON
 
 GVK = ("policy", "v1", "Eviction")
+_VERSIONS = ("policy/v1", "policy/v1beta1")
+"""What upstream takes too (EvictionREST.AcceptsGroupVersion): kubectl before 1.22 drains with the older."""
+
 LOOKS = 5
 """How often the pod is looked at anew when it changes between the decision and the deletion."""
 
@@ -76,7 +79,7 @@ def _options(request: Request, tree: Any) -> DeleteOptions:
     """How to delete the pod, from a checked body. Raises BadRequest."""
     if not isinstance(tree, dict) or tree.get("kind", GVK[2]) != GVK[2]:
         raise BadRequest("the body must be an Eviction")
-    if tree.get("apiVersion", "policy/v1") != "policy/v1":
+    if tree.get("apiVersion", "policy/v1") not in _VERSIONS:
         raise BadRequest(f"the body must be an Eviction of policy/v1, not of {tree['apiVersion']}")
     tree |= {"kind": GVK[2], "apiVersion": "policy/v1"}
     if wrong := schema.check_gvk(GVK, tree).type_errors:

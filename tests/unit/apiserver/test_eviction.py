@@ -52,7 +52,7 @@ async def test_a_trial_changes_nothing(http: Http, client: LocalClient, uid: str
     ("body", "code", "said"),
     [
         ({"kind": "Pod"}, 400, "must be an Eviction"),
-        ({"apiVersion": "policy/v1beta1"}, 400, "policy/v1"),
+        ({"apiVersion": "policy/v2"}, 400, "policy/v1"),
         ({"metadata": {"name": "q"}}, 400, "name in URL does not match name in Eviction object: p, q"),
         ({"deleteOptions": {"preconditions": {"uid": "other"}}}, 409, "UID"),
         ({"deleteOptions": {"gracePeriodSeconds": "soon"}}, 400, "gracePeriodSeconds"),
