@@ -75,8 +75,15 @@ def validate_policy(obj: JSON, old: JSON | None) -> Iterable[Cause]:
         yield required("spec.validations", "validations or auditAnnotations must be specified")
     for index, rule in enumerate(rules):
         yield from _validation(rule, f"spec.validations[{index}]")
-    if annotations:
-        yield forbidden("spec.auditAnnotations", "policies do not write to the audit log here yet")
+    for index, annotation in enumerate(annotations):
+        here, key = f"spec.auditAnnotations[{index}]", annotation.get("key") or ""
+        if not key:
+            yield required(f"{here}.key")
+        else:
+            yield from all_invalid(f"{here}.key", key, names.qualified_name(key))
+        if key in {other.get("key") for other in annotations[:index]}:
+            yield duplicate(f"{here}.key", key)
+        yield from validate_expression(annotation.get("valueExpression") or "", f"{here}.valueExpression", "STRING")
 
 
 def _match(resources: JSON, path: str) -> Iterator[Cause]:
@@ -142,8 +149,6 @@ def validate_binding(obj: JSON, old: JSON | None) -> Iterable[Cause]:
             yield not_supported(f"spec.validationActions[{index}]", action, _ACTIONS)
         elif action in actions[:index]:
             yield duplicate(f"spec.validationActions[{index}]", action)
-        elif action == "Audit":
-            yield forbidden(f"spec.validationActions[{index}]", "policies do not write to the audit log here yet")
     if {"Deny", "Warn"} <= set(actions):
         detail = "must not contain both Deny and Warn (repeating the same validation failure information in the API "
         yield invalid("spec.validationActions", list(actions), f"{detail}response and headers serves no purpose)")

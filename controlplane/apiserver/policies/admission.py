@@ -19,6 +19,7 @@ from controlplane.apiserver.policies.compiling import Named, compile_expression,
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import ResourceCache
 from controlplane.apiserver.webhooks import matching
+from shared import codec
 from shared.api import selectors
 from shared.api.errors import Cause, Forbidden, Invalid, RequestEntityTooLarge, StatusError, Unauthorized
 from shared.api.kinds import (
@@ -46,6 +47,15 @@ class Validation:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A validation that does not hold: which, why, and what is said."""
+
+    index: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A policy, compiled. ``broken`` says why it could not be, which its failurePolicy decides about."""
 
@@ -54,6 +64,9 @@ class Policy:
     conditions: tuple[Named, ...] = ()
     variables: tuple[Named, ...] = ()
     validations: tuple[Validation, ...] = ()
+    audit: tuple[Named, ...] = ()
+    """Keys and values of annotations in the audit log."""
+
     bindings: list[JSON] = field(default_factory=list)
     broken: str = ""
 
@@ -70,6 +83,10 @@ def compile_policy(name: str, spec: JSON) -> Policy:
             named(spec.get("matchConditions") or ()),
             named(spec.get("variables") or (), ""),
             tuple(_validation(rule) for rule in spec.get("validations") or ()),
+            tuple(
+                Named(item["key"], compile_expression(item["valueExpression"], "STRING"))
+                for item in spec.get("auditAnnotations") or ()
+            ),
         )
     except CelError as error:
         return Policy(name, spec, broken=str(error))
@@ -117,8 +134,8 @@ class PolicyAdmission:
                 spec: JSON = binding["spec"]
                 if self._matches(spec.get("matchResources"), request, operation, obj, old, optional=True):
                     name = binding["metadata"]["name"]
-                    for reason, message in self._failures(policy, spec, request, seen, budget):
-                        _act(request, policy.name, name, spec.get("validationActions") or (), reason, message, obj, old)
+                    for failure in self._failures(policy, spec, request, seen, budget):
+                        _act(request, policy.name, name, spec.get("validationActions") or (), failure, obj or old)
 
     def _bound(self) -> Sequence[Policy]:
         """The policies that have a binding."""
@@ -158,8 +175,8 @@ class PolicyAdmission:
 
     def _failures(
         self, policy: Policy, binding: JSON, request: Request, seen: JSON, budget: Budget
-    ) -> Iterator[tuple[str, str]]:
-        """Reason and message of each validation that does not hold."""
+    ) -> Iterator[Failure]:
+        """The validations that do not hold; notes what the policy wants in the audit log."""
         try:
             if policy.broken:
                 raise CelError(policy.broken)
@@ -169,11 +186,13 @@ class PolicyAdmission:
                 if not expressions.all_match(policy.conditions, about, budget):
                     continue
                 about = expressions.with_variables(policy.variables, about, budget)
-                for validation in policy.validations:
-                    yield from _evaluate(policy, validation, about, budget)
+                for index, validation in enumerate(policy.validations):
+                    yield from _evaluate(policy, validation, index, about, budget)
+                for annotation in policy.audit:
+                    _annotate(request, f"{policy.name}/{annotation.name}", annotation.program.evaluate(about, budget))
         except CelError as error:
             if not policy.ignores_failures:
-                yield Invalid.reason, str(error)
+                yield Failure(0, Invalid.reason, str(error))
 
     def _params(self, kind: JSON | None, ref: JSON | None, request: Request) -> list[Any]:
         """The parameters that a binding refers to; one None where the policy has none. Raises CelError."""
@@ -203,15 +222,25 @@ class PolicyAdmission:
         return next((row for row in self._api.kinds if (row.resource.api_version, row.resource.kind) == name), None)
 
 
-def _evaluate(policy: Policy, validation: Validation, seen: JSON, budget: Budget) -> Iterator[tuple[str, str]]:
+def _annotate(request: Request, key: str, value: Any) -> None:
+    """Add a value to an annotation of the request's audit event; null is none, and each is said once."""
+    if isinstance(value, str) and value:
+        known = request.annotations.get(key)
+        if known is None:
+            request.annotations[key] = value
+        elif value not in known.split(", "):
+            request.annotations[key] = f"{known}, {value}"
+
+
+def _evaluate(policy: Policy, validation: Validation, index: int, seen: JSON, budget: Budget) -> Iterator[Failure]:
     try:
         held = validation.program.evaluate(seen, budget)
     except CelError as error:
         if not policy.ignores_failures:
-            yield Invalid.reason, f"expression '{validation.source}' resulted in error: {error}"
+            yield Failure(index, Invalid.reason, f"expression '{validation.source}' resulted in error: {error}")
         return
     if held is not True:
-        yield validation.reason, _message(validation, seen, budget)
+        yield Failure(index, validation.reason, _message(validation, seen, budget))
 
 
 def _message(validation: Validation, seen: JSON, budget: Budget) -> str:
@@ -225,11 +254,22 @@ def _message(validation: Validation, seen: JSON, budget: Budget) -> str:
     return validation.message.strip() or f"failed expression: {validation.source.strip()}"
 
 
+AUDITED = "validation.policy.admission.k8s.io/validation_failure"
+"""The audit annotation that lists what did not hold, as JSON."""
+
+
 def _act(
-    request: Request, policy: str, binding: str, actions: Sequence[str], reason: str, message: str, obj: JSON | None,
-    old: JSON | None,
-) -> None:  # fmt: skip
-    """Warn or refuse, as the binding says. Raises the refusal."""
+    request: Request, policy: str, binding: str, actions: Sequence[str], failure: Failure, tree: JSON | None
+) -> None:
+    """Note, warn or refuse, as the binding says. Raises the refusal."""
+    message = failure.message
+    if "Audit" in actions:
+        noted = codec.decode(request.annotations.get(AUDITED, "[]"))
+        noted.append({
+            "message": message, "policy": policy, "binding": binding, "expressionIndex": failure.index,
+            "validationActions": list(actions),
+        })  # fmt: skip
+        request.annotations[AUDITED] = codec.encode(noted).decode()
     if "Warn" in actions:
         request.warnings.append(
             f"Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{binding}': {message}"
@@ -237,9 +277,9 @@ def _act(
     if "Deny" not in actions:
         return
     resource = request.kind.resource
-    name = request.name or ((obj or old or {}).get("metadata") or {}).get("name") or ""
+    name = request.name or ((tree or {}).get("metadata") or {}).get("name") or ""
     denied = f"ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {message}"
-    cls = _REASONS.get(reason, Invalid)
+    cls = _REASONS.get(failure.reason, Invalid)
     raise cls(
         f'{resource.group_resource} "{name}" is forbidden: {denied}',
         group=resource.group, kind=resource.plural, name=name, causes=[Cause("", denied)],

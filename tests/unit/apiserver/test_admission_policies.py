@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
 
 from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.identity import User
 from controlplane.apiserver.local_client import LocalClient
-from controlplane.apiserver.policies.admission import PolicyAdmission
+from controlplane.apiserver.policies.admission import AUDITED, PolicyAdmission
+from controlplane.apiserver.request import Request
+from controlplane.apiserver.verbs import write
 from shared.api.errors import Forbidden, Invalid, StatusError
 from shared.api.kinds import (
     CONFIG_MAPS,
@@ -180,6 +184,21 @@ async def test_warning_lets_it_pass(http: TestClient, client: LocalClient) -> No
     assert "Validation failed for ValidatingAdmissionPolicy 'p' with binding 'b': better not" in warning
 
 
+async def test_audit_log_is_told(api: ApiServer, client: LocalClient) -> None:
+    told = [{"key": "size", "valueExpression": "'has ' + string(size(object.data))"}]
+    await policy(client, {"expression": "size(object.data) < 2", "message": "too many"}, auditAnnotations=told)
+    await bind(client, validationActions=["Audit"])
+    kind = api.kind("", "v1", "configmaps")
+    assert kind is not None
+    request = Request(User("u"), kind, "g")
+    await write.create(api, request, {"metadata": {"name": "c"}, "data": {"a": "1", "b": "2"}})
+    assert request.annotations["p/size"] == "has 2"
+    (noted,) = json.loads(request.annotations[AUDITED])
+    assert noted == {
+        "message": "too many", "policy": "p", "binding": "b", "expressionIndex": 0, "validationActions": ["Audit"],
+    }  # fmt: skip
+
+
 async def test_policies_themselves_are_never_asked_about(client: LocalClient) -> None:
     everything = {"resourceRules": [EVERYTHING | {"resources": ["*"]}]}
     await policy(client, "false", matchConstraints=everything)
@@ -206,7 +225,8 @@ POLICIES: list[tuple[dict[str, Any], str]] = [
     ({"matchConstraints": {}}, "spec.matchConstraints.resourceRules"),
     ({"failurePolicy": "Maybe"}, "spec.failurePolicy"),
     ({"paramKind": {"kind": "X"}}, "spec.paramKind.apiVersion"),
-    ({"auditAnnotations": [{"key": "k", "valueExpression": "'v'"}]}, "spec.auditAnnotations"),
+    ({"auditAnnotations": [{"key": "a b", "valueExpression": "'v'"}]}, "spec.auditAnnotations[0].key"),
+    ({"auditAnnotations": [{"key": "k", "valueExpression": "1"}]}, "spec.auditAnnotations[0].valueExpression"),
 ]
 
 
@@ -222,7 +242,6 @@ BINDINGS: list[tuple[dict[str, Any], str]] = [
     ({"validationActions": []}, "spec.validationActions"),
     ({"validationActions": ["Deny", "Warn"]}, "spec.validationActions"),
     ({"validationActions": ["Shout"]}, "spec.validationActions[0]"),
-    ({"validationActions": ["Audit"]}, "spec.validationActions[0]"),
     ({"paramRef": {"parameterNotFoundAction": "Deny"}}, "spec.paramRef"),
     ({"paramRef": {"name": "x"}}, "spec.paramRef.parameterNotFoundAction"),
     ({"paramRef": {"name": "x", "selector": {}, "parameterNotFoundAction": "Deny"}}, "spec.paramRef.name"),
