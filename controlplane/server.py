@@ -7,6 +7,7 @@ it again. SIGTERM and SIGINT end it in order: watches, HTTP, controllers, store.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import signal
 import socket
@@ -107,6 +108,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
             clock=clock,
             history=settings.history_revisions,
             toleration_seconds=settings.unreachable_toleration,
+            service_cidr=ipaddress.IPv4Network(settings.service_cidr),
         )
         api.health.add("store", lambda: store.failure or None)
         supervisor = await stack.enter_async_context(Supervisor())

@@ -21,6 +21,7 @@ class ServerSettings:
     )  # fmt: skip
     store: str = setting("sqlite", "Where the state lives: sqlite, in the data directory.")
     cluster_cidr: str = setting("10.42.0.0/16", "Address range of pods; each node gets a /24 of it.", metavar="CIDR")
+    service_cidr: str = setting("10.43.0.0/16", "Address range of Services.", metavar="CIDR")
     heartbeat_interval: float = setting(1.0, "How often an agent reports, up to 100 nodes.", unit="seconds")
     heartbeat_factor: float = setting(4.0, "A node is lost after this many intervals without a report.")
     heartbeat_rate: float = setting(100.0, "From this many reports on, intervals are stretched.", unit="per second")
@@ -57,6 +58,14 @@ class ServerSettings:
             raise SettingsError(f"--cluster-cidr: {error}; write for example 10.42.0.0/16") from error
         if network.prefixlen > 24:
             raise SettingsError(f"--cluster-cidr: {network} has no room for one node's /24")
+        try:
+            services = ipaddress.IPv4Network(self.service_cidr)
+        except ValueError as error:
+            raise SettingsError(f"--service-cidr: {error}; write for example 10.43.0.0/16") from error
+        if not 12 <= services.prefixlen <= 28:
+            raise SettingsError(f"--service-cidr: {services} must be between a /12 and a /28")
+        if services.overlaps(network):
+            raise SettingsError(f"--service-cidr: {services} overlaps --cluster-cidr {network}")
         for name in ("heartbeat_interval", "heartbeat_factor", "heartbeat_rate"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"--{name.replace('_', '-')}: must be above 0")

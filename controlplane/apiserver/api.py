@@ -6,6 +6,7 @@ Owns nothing else; each verb is a function in ``verbs`` that takes an ``ApiServe
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -71,7 +72,8 @@ class ApiServer:
     """Construct, give ``run()`` to a supervisor, await ``ready()``; ``close()`` ends the watches.
 
     ``history`` is how many events of each resource a watch may reach back; ``toleration_seconds`` how long pods stay
-    bound to a lost node where they do not say so themselves; ``event_ttl`` how many seconds Events are kept.
+    bound to a lost node where they do not say so themselves; ``event_ttl`` how many seconds Events are kept;
+    ``service_cidr`` what Services get their addresses from, None for none.
     """
 
     def __init__(
@@ -84,12 +86,14 @@ class ApiServer:
         history: int = 10_000,
         toleration_seconds: int = 0,
         event_ttl: float = 3600.0,
+        service_cidr: ipaddress.IPv4Network | None = None,
     ) -> None:
         self.store = store
         self.kinds = Registry(kinds)
         self.clock = clock or SystemClock()
         self.rng = rng or random.Random()  # noqa: S311 - names and uids are no secrets
         self.toleration_seconds = toleration_seconds
+        self.service_cidr = service_cidr
         self.cache = WatchCache(store, self.kinds, history=history)
         CustomKinds(self.kinds, self.cache)
         self.restrictions: list[Restriction] = []

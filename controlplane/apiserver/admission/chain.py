@@ -48,7 +48,7 @@ ON_CREATE: Mapping[tuple[str, str], Sequence[Create]] = {
 
 ON_UPDATE: Mapping[tuple[str, str], Sequence[Update]] = {
     ("", "pods"): (pods.keep_admitted,),
-    ("", "services"): (services.keep_allocated,),
+    ("", "services"): (services.keep_allocated, services.drop_dependent),
     ("certificates.k8s.io", "certificatesigningrequests"): (certificates.keep_requester,),
     ("apps", "daemonsets"): (workloads.count_template_generation,),
 }

@@ -104,5 +104,4 @@ IP_ADDRESS = Kind(
     columns=(name_column(), Column("ParentRef", "string", "What has the address.", _parent)),
     validate=validate_address,
     name_rule="ip-address",
-    inert=True,
 )

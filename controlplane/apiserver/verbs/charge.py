@@ -14,6 +14,7 @@ from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.encoding import stored
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry
+from controlplane.apiserver.verbs.allocate import Allocation
 from controlplane.store.base import Compare, Delete, Put, TxnResult
 from shared import codec
 from shared.api.kinds import RESOURCE_QUOTAS
@@ -31,23 +32,26 @@ def check(api: ApiServer, request: Request, new: JSON, old: JSON | None) -> None
 
 
 async def transact(
-    api: ApiServer, request: Request, compare: Compare, op: Put | Delete, new: JSON, old: JSON | None
+    api: ApiServer, request: Request, compare: Compare, op: Put | Delete, given: Allocation, old: JSON | None
 ) -> TxnResult:
-    """Do ``op`` if ``compare`` holds, charged to the quotas; not successful only where ``compare`` does not hold.
+    """Do ``op`` and what the object is ``given`` if ``compare`` and that hold, charged to the quotas; not successful
+    only where one of these does not hold.
 
     Raises Forbidden when a quota is exceeded, Conflict when the quotas do not stand still.
     """
     if isinstance(op, Delete) or not _quotas(api, request, old):
-        return await api.transact([compare], [op])
+        return await api.transact([compare, *given.compares], [op, *given.ops])
     async with api.quota_lock(request.namespace):
         for _ in range(TRIES):
             quotas = _quotas(api, request, old)
-            found = _charges(api, request, new, old, quotas)
+            found = _charges(api, request, given.obj, old, quotas)
             compares, puts = await _writes(api, quotas, found)
-            result = await api.transact([compare, *compares], [op, *puts])
-            if result.succeeded or any(key == compare.key for key, _ in result.failed):
+            result = await api.transact([compare, *given.compares, *compares], [op, *given.ops, *puts])
+            if result.succeeded or given.lost(result) or any(key == compare.key for key, _ in result.failed):
                 return result
-    raise strategy.conflict(request.kind, request.name or new["metadata"]["name"], "the namespace's quotas change")
+    raise strategy.conflict(
+        request.kind, request.name or given.obj["metadata"]["name"], "the namespace's quotas change"
+    )
 
 
 def _quotas(api: ApiServer, request: Request, old: JSON | None) -> Sequence[Entry]:

@@ -16,7 +16,7 @@ from controlplane.apiserver.encoding import stored, with_revision
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.request import DeleteOptions, ListOptions, Request
 from controlplane.apiserver.resource_cache import Entry, restamped
-from controlplane.apiserver.verbs import admit
+from controlplane.apiserver.verbs import admit, allocate
 from controlplane.apiserver.verbs.answer import Answer, success
 from controlplane.apiserver.verbs.read import Page, list_
 from controlplane.apiserver.versions import written
@@ -77,7 +77,8 @@ async def delete(
             )
         data, kept = (b"", b"") if marked is None else written(kind, marked)
         op = Delete(key) if marked is None else await api.put(kind, key, kept)
-        result = await api.transact([Compare(key, entry.revision)], [op])
+        freed = () if marked is not None else allocate.released(api, kind, old)
+        result = await api.transact([Compare(key, entry.revision)], [op, *freed])
         if result.succeeded:
             if marked is None:
                 return _gone(request, old, restamped(entry, result.revision))

@@ -15,7 +15,7 @@ from controlplane.apiserver.encoding import with_revision
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry
 from controlplane.apiserver.unserved import not_allowed
-from controlplane.apiserver.verbs import admit, charge
+from controlplane.apiserver.verbs import admit, allocate, charge
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.verbs.read import parse_revision
 from controlplane.apiserver.versions import written
@@ -49,22 +49,35 @@ async def insert(api: ApiServer, request: Request, obj: JSON, *, generated: bool
         raise not_allowed()  # its definition went meanwhile
     for attempt in range(NAME_TRIES):
         name = obj["metadata"]["name"]
-        data, kept = written(kind, obj)
-        if request.options.dry_run:
-            if api.of(kind).get(request.namespace, name) is not None:
-                raise _exists(request, name)
-            charge.check(api, request, obj, None)
-            return Answer(201, data)
-        key = api.key(kind, request.namespace, name)
-        put = await api.put(kind, key, kept)
-        result = await charge.transact(api, request, Compare(key, 0), put, obj, None)
-        if result.succeeded:
-            return Answer(201, with_revision(data, result.revision))
+        answer = await _insert(api, request, obj, name)
+        if answer is not None:
+            return answer
         if not generated or attempt == NAME_TRIES - 1:
             break
         obj["metadata"]["name"] = obj["metadata"]["generateName"][: strategy.MAX_GENERATED] + api.new_suffix()
         kind.default(obj)
     raise _exists(request, name)
+
+
+async def _insert(api: ApiServer, request: Request, obj: JSON, name: str) -> Answer | None:
+    """Write a new object with what it is given on the way; None when its name is taken."""
+    kind = request.kind
+    key = api.key(kind, request.namespace, name)
+    for _ in range(allocate.TRIES):
+        given = allocate.plan(api, request, obj, None)
+        data, kept = written(kind, given.obj)
+        if request.options.dry_run:
+            if api.of(kind).get(request.namespace, name) is not None:
+                return None
+            charge.check(api, request, given.obj, None)
+            return Answer(201, data)
+        put = await api.put(kind, key, kept)
+        result = await charge.transact(api, request, Compare(key, 0), put, given, None)
+        if result.succeeded:
+            return Answer(201, with_revision(data, result.revision))
+        if not given.lost(result) or any(failed == key for failed, _ in result.failed):
+            return None
+    raise strategy.conflict(kind, name)
 
 
 def _exists(request: Request, name: str) -> AlreadyExists:
@@ -120,12 +133,14 @@ async def modify(
             return Answer(200, entry.data)
         if not admitted:
             new = await admit.update(api, request, new, old)
-        data, kept = written(kind, new)
+        ends = strategy.is_finished(new)
+        given = allocate.plan(api, request, new, old, ends=ends)
+        data, kept = written(kind, given.obj)
         if request.options.dry_run:
-            charge.check(api, request, new, old)
+            charge.check(api, request, given.obj, old)
             return Answer(200, with_revision(data, entry.revision))
-        op = Delete(key) if strategy.is_finished(new) else await api.put(kind, key, kept)
-        result = await charge.transact(api, request, Compare(key, entry.revision), op, new, old)
+        op = Delete(key) if ends else await api.put(kind, key, kept)
+        result = await charge.transact(api, request, Compare(key, entry.revision), op, given, old)
         if result.succeeded:
             return Answer(200, with_revision(data, result.revision))
     raise strategy.conflict(kind, request.name)
