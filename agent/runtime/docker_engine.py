@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 
 from docker import APIClient
 from docker.errors import APIError, DockerException
-from docker.transport import UnixHTTPAdapter
 
 from agent.runtime import docker_errors, metrics
 from agent.runtime.base import RuntimeFailure, RuntimeUnavailable
@@ -35,7 +34,9 @@ _VERSION_BEFORE = "1.41"
 """Of a client that only asks for the version, at an address without one."""
 
 _CLOSED_TRIES = 3
-"""Of a call whose client another call's failure closes before anything was sent."""
+"""Of a call whose connection is closed before anything was sent: by another call's failure, by whoever ended a stream
+on it, or by the SDK, which keeps a pool for each URL, 25 at most, and closes the oldest even while a thread is about
+to use it."""
 
 
 class Interrupt:
@@ -89,15 +90,6 @@ def negotiate(version: dict[str, Any]) -> str:
 def _numbers(text: str) -> tuple[int, int]:
     major, _, minor = text.partition(".")
     return int(major), int(minor or 0)
-
-
-class _OnePool(UnixHTTPAdapter):  # type: ignore[misc]
-    """The SDK's way to a Unix socket, with one pool of connections. The SDK's own makes one for each URL, so that
-    nearly every call connects anew, keeps 25 of them, and closes the oldest even while a thread is about to use it.
-    """
-
-    def get_connection(self, url: str, proxies: Any = None) -> Any:
-        return super().get_connection("http+docker://localhost", proxies)
 
 
 class DockerEngine:
@@ -221,7 +213,7 @@ class DockerEngine:
             for _ in range(_CLOSED_TRIES):
                 try:
                     return work(self._client(timeout))
-                except docker_errors.BLOCKING_FAILURES as error:
+                except docker_errors.MAYBE_UNSENT as error:
                     if self._closed or not docker_errors.was_never_sent(error):
                         raise
             return work(self._client(timeout))
@@ -249,12 +241,6 @@ class DockerEngine:
     def _new_client(self, timeout: float, version: str) -> APIClient:
         """A client that has not connected yet."""
         client = APIClient(self.options.host, version=version, timeout=timeout, max_pool_size=self.options.threads)
-        local = client._custom_adapter
-        if isinstance(local, UnixHTTPAdapter):
-            client._custom_adapter = _OnePool(
-                f"http+unix://{local.socket_path}", timeout, max_pool_size=self.options.threads
-            )
-            client.mount("http+docker://", client._custom_adapter)
         client.trust_env = False  # no proxy and netrc look-ups: they cost a third of a short call
         return client
 

@@ -16,6 +16,9 @@ from agent.runtime.base import RuntimeFailure, RuntimeUnavailable
 BLOCKING_FAILURES: tuple[type[Exception], ...] = (DockerException, RequestException, HTTPError, OSError)
 """All that a blocking call of the SDK raises when the daemon refuses, vanishes or hangs."""
 
+MAYBE_UNSENT: tuple[type[Exception], ...] = (*BLOCKING_FAILURES, ValueError)
+"""What ``was_never_sent`` is asked about."""
+
 _WRAPPING = re.compile(
     r"^(?:OCI runtime (?:create|exec|start) failed: |failed to create (?:shim|shim task|task for container): "
     r"|runc create failed: |container_linux\.go:\d+: |process_linux\.go:\d+: |rootfs_linux\.go:\d+: "
@@ -51,7 +54,9 @@ def status_of(error: BaseException) -> int:
 
 
 def was_never_sent(error: BaseException) -> bool:
-    """Whether the call found its client closed, since another call failed meanwhile: the daemon heard nothing."""
+    """Whether the call found its pool or its connection closed by another thread: the daemon heard nothing."""
+    if isinstance(error, ValueError) and str(error).startswith("file descriptor cannot be a negative integer"):
+        return True  # urllib3 looks at a connection of its pool whose socket is closed
     return any(isinstance(cause, ClosedPoolError) for cause in (error, *error.args))
 
 
