@@ -16,6 +16,7 @@ import heapq
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from controlplane.apiserver.encoding import without_revision
 from controlplane.apiserver.kinds.base import Kind
@@ -23,6 +24,7 @@ from controlplane.apiserver.resource_cache import ResourceCache, Shown
 from controlplane.apiserver.unserved import nothing
 from controlplane.apiserver.versions import VersionView
 from controlplane.store.base import Change, CompactedError, Store, StoreUnavailable, WatchLagged
+from shared.api.kinds import Resource
 from shared.work.backoff import Backoff
 
 logger = logging.getLogger(__name__)
@@ -101,6 +103,13 @@ class WatchCache:
     def find(self, group: str, plural: str) -> ResourceCache | None:
         """The cache of ``plural`` in ``group``, if it is served."""
         return self._by_kind.get((group, plural))
+
+    def served(self, resource: Resource[Any]) -> ResourceCache:
+        """The cache of a resource that whoever asks cannot do without. Raises LookupError when it is not served."""
+        found = self.find(resource.group, resource.plural)
+        if found is None:
+            raise LookupError(f"{resource.group_resource} is not served")
+        return found
 
     @property
     def ready(self) -> bool:

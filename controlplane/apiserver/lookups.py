@@ -6,13 +6,12 @@ Reads only; every answer is of this moment, on the event loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import cast
 
 from controlplane.apiserver.api import ApiServer
-from controlplane.apiserver.resource_cache import ResourceCache
 from shared import join
 from shared.api.core import Node, Secret, ServiceAccount
-from shared.api.kinds import LEASES, NODE_LEASE_NAMESPACE, NODES, PODS, SECRETS, SERVICE_ACCOUNTS, Resource
+from shared.api.kinds import LEASES, NODE_LEASE_NAMESPACE, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from shared.api.pod import Pod
 
 
@@ -21,11 +20,11 @@ class Lookups:
 
     def __init__(self, api: ApiServer, pods_of_node: Callable[[str], Iterable[Pod]]) -> None:
         self._cache = api.cache
-        self._nodes = _cache(api, NODES)
-        self._leases = _cache(api, LEASES)
-        self._pods = _cache(api, PODS)
-        self._secrets = _cache(api, SECRETS)
-        self._accounts = _cache(api, SERVICE_ACCOUNTS)
+        self._nodes = api.cache.served(NODES)
+        self._leases = api.cache.served(LEASES)
+        self._pods = api.cache.served(PODS)
+        self._secrets = api.cache.served(SECRETS)
+        self._accounts = api.cache.served(SERVICE_ACCOUNTS)
         self._pods_of_node = pods_of_node
 
     def node(self, name: str) -> Node | None:
@@ -57,10 +56,3 @@ class Lookups:
     def service_account(self, namespace: str, name: str) -> ServiceAccount | None:
         entry = self._accounts.get(namespace, name)
         return None if entry is None else cast(ServiceAccount, entry.object)
-
-
-def _cache(api: ApiServer, resource: Resource[Any]) -> ResourceCache:
-    found = api.cache.find(resource.group, resource.plural)
-    if found is None:
-        raise LookupError(f"{resource.group_resource} is not served")
-    return found

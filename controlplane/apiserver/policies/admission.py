@@ -17,7 +17,6 @@ from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.policies import expressions
 from controlplane.apiserver.policies.compiling import Named, compile_expression, named
 from controlplane.apiserver.request import Request
-from controlplane.apiserver.resource_cache import ResourceCache
 from controlplane.apiserver.webhooks import matching
 from shared import codec
 from shared.api import selectors
@@ -26,7 +25,6 @@ from shared.api.kinds import (
     NAMESPACES,
     VALIDATING_ADMISSION_POLICIES,
     VALIDATING_ADMISSION_POLICY_BINDINGS,
-    Resource,
 )
 from shared.api.meta import JSON
 
@@ -108,8 +106,8 @@ class PolicyAdmission:
 
     def __init__(self, api: ApiServer) -> None:
         self._api = api
-        self._policies = _cache(api, VALIDATING_ADMISSION_POLICIES)
-        self._bindings = _cache(api, VALIDATING_ADMISSION_POLICY_BINDINGS)
+        self._policies = api.cache.served(VALIDATING_ADMISSION_POLICIES)
+        self._bindings = api.cache.served(VALIDATING_ADMISSION_POLICY_BINDINGS)
         self._seen = (-1, -1)
         self._compiled: Sequence[Policy] = ()
 
@@ -305,10 +303,3 @@ def _rules_match(
 def _is_named(rule: JSON, name: str) -> bool:
     listed = rule.get("resourceNames")
     return not listed or not name or name in listed
-
-
-def _cache(api: ApiServer, resource: Resource[Any]) -> ResourceCache:
-    found = api.cache.find(resource.group, resource.plural)
-    if found is None:
-        raise LookupError(f"{resource.group_resource} is not served")
-    return found

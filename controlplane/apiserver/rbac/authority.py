@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.rbac import rules
-from controlplane.apiserver.resource_cache import ResourceCache
-from shared.api.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, Resource
+from shared.api.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from shared.api.rbac import ClusterRole, PolicyRule, Role, RoleBinding, RoleRef, Subject
 
 ACCOUNT = "system:serviceaccount:"
@@ -44,8 +43,11 @@ class RbacAuthority:
     """See the module."""
 
     def __init__(self, api: ApiServer) -> None:
-        self._roles, self._cluster_roles = _cache(api, ROLES), _cache(api, CLUSTER_ROLES)
-        self._bindings, self._cluster_bindings = _cache(api, ROLE_BINDINGS), _cache(api, CLUSTER_ROLE_BINDINGS)
+        self._roles, self._cluster_roles = api.cache.served(ROLES), api.cache.served(CLUSTER_ROLES)
+        self._bindings, self._cluster_bindings = (
+            api.cache.served(ROLE_BINDINGS),
+            api.cache.served(CLUSTER_ROLE_BINDINGS),
+        )
         self._indexed: tuple[int, ...] | None = None
         self._index: dict[_Key, list[Grant]] = {}
 
@@ -102,10 +104,3 @@ def _key(subject: Subject, namespace: str) -> _Key | None:
         of = subject.namespace or namespace
         return ("User", f"{ACCOUNT}{of}:{subject.name}", namespace) if of else None
     return (subject.kind, subject.name, namespace) if subject.kind in ("User", "Group") else None
-
-
-def _cache(api: ApiServer, resource: Resource[Any]) -> ResourceCache:
-    found = api.cache.find(resource.group, resource.plural)
-    if found is None:
-        raise LookupError(f"{resource.group_resource} is not served")
-    return found

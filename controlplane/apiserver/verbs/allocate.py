@@ -118,9 +118,7 @@ def _given_back(api: ApiServer, tokens: Iterable[Token]) -> Iterator[Delete]:
 
 
 def _addresses(api: ApiServer) -> Kind:
-    cache = api.cache.find(IP_ADDRESSES.group, IP_ADDRESSES.plural)
-    assert cache is not None
-    return cache.kind
+    return api.cache.served(IP_ADDRESSES).kind
 
 
 # --- addresses
@@ -202,9 +200,8 @@ def _port_given(number: int, taken: set[Token], before: set[Token], path: str) -
 
 
 def _taken_ports(api: ApiServer) -> set[Token]:
-    cache = api.cache.find(SERVICES.group, SERVICES.plural)
-    assert cache is not None
-    return {token for entry in cache.entries() for token in _held(entry.tree()["spec"]) if isinstance(token, int)}
+    services = api.cache.served(SERVICES).entries()
+    return {token for entry in services for token in _held(entry.tree()["spec"]) if isinstance(token, int)}
 
 
 def _free_port(api: ApiServer, taken: set[Token]) -> int:

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from prometheus_client import Counter
 
@@ -26,7 +25,7 @@ from controlplane.apiserver.resource_cache import ResourceCache
 from controlplane.apiserver.webhooks import matching, reviews
 from controlplane.apiserver.webhooks.caller import Caller, CallFailed
 from shared.api.errors import InternalError
-from shared.api.kinds import MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS, Resource
+from shared.api.kinds import MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS
 from shared.api.meta import JSON
 
 logger = logging.getLogger(__name__)
@@ -77,8 +76,8 @@ class WebhookAdmission:
 
     def __init__(self, api: ApiServer, caller: Caller) -> None:
         self._api, self._caller = api, caller
-        self._mutating = _Configured(_cache(api, MUTATING_WEBHOOK_CONFIGURATIONS))
-        self._validating = _Configured(_cache(api, VALIDATING_WEBHOOK_CONFIGURATIONS))
+        self._mutating = _Configured(api.cache.served(MUTATING_WEBHOOK_CONFIGURATIONS))
+        self._validating = _Configured(api.cache.served(VALIDATING_WEBHOOK_CONFIGURATIONS))
 
     def concerns(self, request: Request, operation: str) -> bool:
         if request.kind.resource.group == matching.OWN_GROUP:
@@ -170,10 +169,3 @@ class WebhookAdmission:
             raise InternalError(
                 f'Internal error occurred: failed calling webhook "{hook.name}": failed to call webhook: {error}'
             ) from error
-
-
-def _cache(api: ApiServer, resource: Resource[Any]) -> ResourceCache:
-    found = api.cache.find(resource.group, resource.plural)
-    if found is None:
-        raise LookupError(f"{resource.group_resource} is not served")
-    return found
