@@ -153,10 +153,9 @@ class Bench:
 
     def setup(self) -> None:
         """The namespace, in which a pod may be made once its service account is there."""
-        end = time.monotonic() + self._load.limit
+        load, end = self._load, time.monotonic() + self._load.limit
         while self._call("GET", f"{self._base}/serviceaccounts/default")[0] != 200:
-            namespace = _object("v1", "Namespace", {"name": self._load.namespace})
-            code, _ = self._call("POST", "/api/v1/namespaces", namespace)
+            code, _ = self._call("POST", "/api/v1/namespaces", _object("v1", "Namespace", {"name": load.namespace}))
             if code not in (201, 409):  # 409: it is there, or that of an earlier run is still going
                 raise SystemExit(f"the namespace cannot be made: the server answered {code}")
             if time.monotonic() > end:

@@ -61,6 +61,12 @@ def check_kind(kind: Kind, tree: Any) -> JSON:
     return tree
 
 
+def check_name(given: str | None, name: str) -> None:
+    """Whether an object has the name that the URL says. Raises BadRequest."""
+    if given != name:
+        raise BadRequest(f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
 def check_schema(request: Request, tree: JSON, old: JSON | None = None) -> None:
     """Field types (400), unknown fields (400 or warnings), then explicit nulls are taken out.
 
@@ -163,8 +169,7 @@ def draft_update(
     check_schema(request, given, old)
     meta: JSON = given.get("metadata") or {}
     was: JSON = old["metadata"]
-    if meta.setdefault("name", was["name"]) != was["name"]:
-        raise BadRequest(f"the name of the object ({meta['name']}) does not match the name on the URL ({was['name']})")
+    check_name(meta.setdefault("name", was["name"]), was["name"])
     if kind.resource.namespaced and (meta.get("namespace") or request.namespace) != request.namespace:
         raise BadRequest("the namespace of the provided object does not match the namespace on the request")
     if meta.get("uid") and meta["uid"] != was["uid"]:

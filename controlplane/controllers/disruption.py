@@ -16,7 +16,7 @@ from controlplane.controllers import conditions, ownership, pods
 from controlplane.controllers.base import Context, Key, Watch
 from controlplane.controllers.writes import Patch, apply
 from shared.api import intstr
-from shared.api.disruption import PodDisruptionBudget, PodDisruptionBudgetStatus
+from shared.api.disruption import PodDisruptionBudget, PodDisruptionBudgetStatus, selects
 from shared.api.kinds import (
     DEPLOYMENTS,
     POD_DISRUPTION_BUDGETS,
@@ -28,7 +28,6 @@ from shared.api.kinds import (
 )
 from shared.api.meta import JSON, Condition, Object, OwnerReference, controller_of
 from shared.api.pod import Pod
-from shared.api.selectors import from_label_selector
 from shared.client.cache import Cache
 
 DELETION_TIMEOUT = timedelta(minutes=2)
@@ -257,13 +256,6 @@ class DisruptionController:
     def _find(self, namespace: str, reference: OwnerReference | None) -> Any:
         cache = self._scaled.get(reference.kind) if reference is not None else None
         return None if cache is None else ownership.owner_in(cache, namespace, reference)
-
-
-def selects(budget: PodDisruptionBudget, pod: Pod) -> bool:
-    """Whether the budget is about the pod; an empty selector is about all of the namespace, none about nothing."""
-    if budget.spec.selector is None or budget.metadata.namespace != pod.metadata.namespace:
-        return False
-    return from_label_selector(budget.spec.selector).matches(pod.metadata.labels)
 
 
 def _seen(pod: Pod) -> tuple[object, ...]:

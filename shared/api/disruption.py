@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.api.meta import Condition, LabelSelector, Object, Struct
+from shared.api.selectors import from_label_selector
 
 
 class PodDisruptionBudgetSpec(Struct, frozen=True, kw_only=True):
@@ -31,6 +32,13 @@ class PodDisruptionBudgetStatus(Struct, frozen=True, kw_only=True):
 class PodDisruptionBudget(Object, frozen=True, kw_only=True):
     spec: PodDisruptionBudgetSpec = PodDisruptionBudgetSpec()
     status: PodDisruptionBudgetStatus = PodDisruptionBudgetStatus()
+
+
+def selects(budget: PodDisruptionBudget, pod: Object) -> bool:
+    """Whether the budget is about the pod; an empty selector is about all of the namespace, none about nothing."""
+    if budget.spec.selector is None or budget.metadata.namespace != pod.metadata.namespace:
+        return False
+    return from_label_selector(budget.spec.selector).matches(pod.metadata.labels)
 
 
 class ScaledSpec(Struct, frozen=True, kw_only=True):

@@ -62,8 +62,7 @@ def _intent(request: Request, body: object) -> JSON:
     meta: JSON = tree.setdefault("metadata", {})
     if meta.get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
-    if meta.setdefault("name", request.name) != request.name:
-        raise BadRequest(f"the name of the object ({meta['name']}) does not match the name on the URL ({request.name})")
+    strategy.check_name(meta.setdefault("name", request.name), request.name)
     if kind.resource.namespaced and (meta.get("namespace") or request.namespace) != request.namespace:
         raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
     if request.subresource == "status":

@@ -11,7 +11,7 @@ from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry
 from controlplane.apiserver.verbs.write import modify
-from shared.api import selectors
+from shared.api.disruption import selects
 from shared.api.errors import Cause, Conflict, Forbidden, InternalError, NotFound, TooManyRequests
 from shared.api.kinds import POD_DISRUPTION_BUDGETS
 from shared.api.meta import JSON
@@ -28,15 +28,10 @@ RETRY_AFTER = 10
 _REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
 
 
-def budget_of(api: ApiServer, pod: JSON) -> Entry | None:
+def budget_of(api: ApiServer, pod: Entry) -> Entry | None:
     """The one budget that selects the pod, if any. Raises InternalError where several do."""
-    cache = api.cache.find(POD_DISRUPTION_BUDGETS.group, POD_DISRUPTION_BUDGETS.plural)
-    meta = pod["metadata"]
-    found = []
-    for entry in cache.entries(meta.get("namespace") or "") if cache else ():
-        selector = (entry.tree().get("spec") or {}).get("selector")
-        if selector is not None and selectors.from_label_selector(selector).matches(meta.get("labels") or {}):
-            found.append(entry)
+    budgets = api.cache.served(POD_DISRUPTION_BUDGETS).entries(pod.namespace)
+    found = [entry for entry in budgets if selects(entry.object, pod.object)]
     if len(found) > 1:
         raise InternalError(
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."

@@ -8,6 +8,7 @@ from typing import Any
 from controlplane.apiserver import schema
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.request import DeleteOptions, Request, delete_options
+from controlplane.apiserver.resource_cache import Entry
 from controlplane.apiserver.verbs import budgets
 from controlplane.apiserver.verbs.answer import Answer, success
 from controlplane.apiserver.verbs.delete import delete
@@ -34,7 +35,7 @@ async def evict(api: ApiServer, request: Request, tree: Any) -> Answer:
         pod = entry.tree()
         if options.uid and options.uid != pod["metadata"]["uid"]:
             break  # the deletion says so
-        asked = await _ask(api, request, pod, options)
+        asked = await _ask(api, request, entry, pod, options)
         guarded = (
             options if asked or options.resource_version else replace(options, resource_version=str(entry.revision))
         )
@@ -49,11 +50,11 @@ async def evict(api: ApiServer, request: Request, tree: Any) -> Answer:
     return success(201)
 
 
-async def _ask(api: ApiServer, request: Request, pod: JSON, options: DeleteOptions) -> bool:
+async def _ask(api: ApiServer, request: Request, entry: Entry, pod: JSON, options: DeleteOptions) -> bool:
     """Whether a budget was asked, and has let the pod go. Raises TooManyRequests."""
     if budgets.may_go_unasked(pod):
         return False
-    budget = budgets.budget_of(api, pod)
+    budget = budgets.budget_of(api, entry)
     if budget is None:
         return True
     if not budgets.is_asked(pod, budget.tree()):

@@ -66,8 +66,7 @@ def _apply(api: ApiServer, request: Request, old: JSON, scale: Any) -> JSON:
     meta, spec = scale.get("metadata") or {}, scale.get("spec") or {}
     if not isinstance(meta, dict) or not isinstance(spec, dict):
         raise BadRequest("the Scale's metadata and spec must be objects")
-    if meta.get("name", request.name) != request.name:
-        raise BadRequest(f"the name of the object ({meta['name']}) does not match the name on the URL ({request.name})")
+    strategy.check_name(meta.get("name", request.name), request.name)
     if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
         raise strategy.conflict(request.kind, request.name)
     if meta.get("resourceVersion") and meta["resourceVersion"] != old["metadata"]["resourceVersion"]:

@@ -21,7 +21,7 @@ from controlplane.apiserver.verbs.read import parse_revision
 from controlplane.apiserver.versions import written
 from controlplane.store.base import Compare, Delete
 from shared import codec
-from shared.api.errors import AlreadyExists, BadRequest
+from shared.api.errors import AlreadyExists
 from shared.api.meta import JSON
 
 NAME_TRIES = 8
@@ -93,9 +93,8 @@ async def update(api: ApiServer, request: Request, tree: Any) -> Answer:
     strategy.check_kind(request.kind, tree)
     meta = tree.get("metadata")
     given = (meta.get("name") if isinstance(meta, dict) else None) or request.name
-    if given != request.name:
-        # Before anything is looked up: the wrong name is the mistake, whether or not the object exists.
-        raise BadRequest(f"the name of the object ({given}) does not match the name on the URL ({request.name})")
+    # Before anything is looked up: the wrong name is the mistake, whether or not the object exists.
+    strategy.check_name(given, request.name)
     asked = parse_revision(str(meta.get("resourceVersion") or "")) if isinstance(meta, dict) else 0
     pristine = b"" if asked else codec.encode(tree)
     first = True
