@@ -7,7 +7,8 @@ The nodes are made up and send no heartbeats, so they are scheduled to for some 
 removed at the end, unless ``--keep``. Bounded: no wait is longer than ``--limit`` seconds.
 
 Beside each figure stands what Kubernetes 1.20 would give here: its figure from a machine where etcd took 10,000 puts
-a second, times etcd's rate in this run. (Kubernetes was loaded with a heavier client, on the same cores as it.)
+a second, times etcd's rate in this run, the mean of before and after. (Kubernetes was loaded with a heavier client, on
+the same cores as it.)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -143,10 +145,10 @@ class Cpu:
 
 
 class Bench:
-    """The phases; each prints its rows as they come and keeps them."""
+    """The phases; each adds its rows."""
 
-    def __init__(self, driver: Driver, load: Load, show: Callable[[Row], None], server_pid: int) -> None:
-        self._driver, self._load, self._show = driver, load, show
+    def __init__(self, driver: Driver, load: Load, server_pid: int) -> None:
+        self._driver, self._load = driver, load
         self._cpu = Cpu(server_pid)
         self._base = f"/api/v1/namespaces/{load.namespace}"
         self.rows: list[Row] = []
@@ -250,9 +252,7 @@ class Bench:
         self._add(row, cpu)
 
     def _add(self, row: Row, cpu: tuple[float, float] = (-1.0, -1.0)) -> None:
-        row = replace(row, server_cpu=cpu[0], client_cpu=cpu[1])
-        self.rows.append(row)
-        self._show(row)
+        self.rows.append(replace(row, server_cpu=cpu[0], client_cpu=cpu[1]))
 
     def _watch(self, path: str, tell: Callable[[bytes], None]) -> None:
         """A watch of what is written from now on."""
@@ -326,12 +326,11 @@ def measure(
     phases: Sequence[str] = PHASES,
     *,
     keep: bool = False,
-    show: Callable[[Row], None] = print,
     server_pid: int = 0,
 ) -> list[Row]:
     """Run ``phases`` against the cluster; their rows."""
     driver = Driver(access.server.rstrip("/"), access.ssl_context(), access.token, limit=load.limit)
-    bench = Bench(driver, load, show, server_pid)
+    bench = Bench(driver, load, server_pid)
     try:
         bench.setup()
         try:
@@ -374,26 +373,22 @@ def main() -> None:
     except kubeconfig.KubeconfigError as error:
         raise SystemExit(str(error)) from error
     load = Load(**{name: arguments[name] for name in asdict(defaults)})
-    puts = yardstick(arguments["etcd_seconds"]) if arguments["etcd_seconds"] else 0.0
-
-    def scaled(row: Row) -> Row:
-        return replace(row, scale=puts / etcd.REFERENCE)
-
-    def show(row: Row) -> None:
-        if not arguments["json"]:
-            print(scaled(row), flush=True)
-
-    if not arguments["json"]:
-        print(f"etcd takes {puts:,.0f} puts/s of 1 KiB here" if puts else "etcd was not measured", flush=True)
+    seconds = arguments["etcd_seconds"]
+    puts = [yardstick(seconds)] if seconds else []
     try:
-        rows = measure(
-            access, load, phases, keep=arguments["keep"], show=show, server_pid=arguments["server_pid"]
-        )  # fmt: skip
+        rows = measure(access, load, phases, keep=arguments["keep"], server_pid=arguments["server_pid"])
     except LoadError as error:
         raise SystemExit(f"the load failed: {error}") from error
+    if seconds:
+        puts.append(yardstick(seconds))  # the machine may have become slower or faster meanwhile
+    scale = mean(puts) / etcd.REFERENCE if puts else 0.0
+    rows = [replace(row, scale=scale) for row in rows]
     if arguments["json"]:
-        table = [row.cells() for row in map(scaled, rows)]
-        print(json.dumps({"etcd": puts, "headings": HEADINGS, "rows": table}, indent=1))
+        print(json.dumps({"etcd": puts, "headings": HEADINGS, "rows": [row.cells() for row in rows]}, indent=1))
+        return
+    print(" and ".join(f"{each:,.0f}" for each in puts) or "not measured:", "puts/s of 1 KiB by etcd, before and after")
+    for row in rows:
+        print(row)
 
 
 if __name__ == "__main__":

@@ -228,6 +228,7 @@ async def _lead(leader: Leader) -> None:
     """What comes after the API is ready. The last is what would be made on first use: no request waits for it."""
     await leader.run()
     await asyncio.to_thread(_prepare)
+    footprint.collect_rarely()
     footprint.freeze()  # what is loaded by now lives as long as the process
 
 
