@@ -24,10 +24,6 @@ from shared.api.errors import Expired
 
 logger = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.02
-"""After events were sent, those that follow gather this long. The first after a pause goes out at once; in a storm
-of writes twenty watches cost half as much, since each send over TLS costs as much as ten events."""
-
 WRITE_SECONDS = 30.0
 """How long a client's full receive window may hold up its watch."""
 
@@ -78,7 +74,7 @@ async def _send(
 ) -> None:
     sent = metrics.WATCH_EVENTS.labels(resource)
     loop = asyncio.get_running_loop()
-    async with aclosing(stream.batches(GATHER_SECONDS)) as batches:
+    async with aclosing(stream.batches(gather=True)) as batches:
         async for batch in batches:
             if not batch.events and not batch.bookmark:
                 if request.transport is None or request.transport.is_closing():

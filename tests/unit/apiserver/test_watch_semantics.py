@@ -17,7 +17,7 @@ from controlplane.apiserver.identity import CONTROL_PLANE
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.request import ListOptions, Request
 from controlplane.apiserver.verbs.read import list_
-from controlplane.apiserver.verbs.watch import WatchStream, watch
+from controlplane.apiserver.verbs.watch import GATHER_MOST, GATHER_SECONDS, STORM, WatchStream, gather_for, watch
 from controlplane.apiserver.watching import QUEUE_EVENTS
 from shared import codec
 from shared.api.errors import AlreadyExists, Conflict, Expired, Invalid, NotFound, Timeout
@@ -49,6 +49,32 @@ async def _told(stream: WatchStream, count: int) -> list[tuple[EventType, str]]:
 
 async def _label(client: LocalClient, name: str, value: str | None) -> None:
     await client.patch(CONFIG_MAPS, name, {"metadata": {"labels": {"app": value}}}, "g")
+
+
+def test_events_gather_longer_while_they_storm_and_at_once_shorter_again() -> None:
+    waited = [GATHER_SECONDS]
+    for events in (STORM, 5 * STORM, 9 * STORM, STORM - 1, 1):
+        waited.append(gather_for(waited[-1], events))
+    assert waited == [0.02, 0.04, GATHER_MOST, GATHER_MOST, 0.02, 0.02]
+
+
+async def test_what_has_gathered_is_told_in_order(api: ApiServer, client: LocalClient) -> None:
+    stream = await watch(api, _request(client), ListOptions(resource_version=await _revision(api, client)))
+    names = [f"c{number}" for number in range(5 * STORM)]
+    told: list[str] = []
+    async with asyncio.timeout(10):
+        writing = asyncio.create_task(_create_all(client, names))
+        async for batch in stream.batches(gather=True):
+            told += [entry.name for _, entry in batch.events]
+            if len(told) >= len(names):
+                break
+        await writing
+    assert told == names
+
+
+async def _create_all(client: LocalClient, names: list[str]) -> None:
+    for name in names:
+        await client.create(CONFIG_MAPS, {"metadata": {"name": name}}, "g")
 
 
 async def test_without_a_selector_everything_is_told_as_it_happens(api: ApiServer, client: LocalClient) -> None:
