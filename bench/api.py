@@ -7,8 +7,8 @@ The nodes are made up and send no heartbeats, so they are scheduled to for some 
 removed at the end, unless ``--keep``. Bounded: no wait is longer than ``--limit`` seconds.
 
 Beside each figure stands what Kubernetes 1.20 would give here: its figure from a machine where etcd took 10,000 puts
-a second, times etcd's rate in this run, the mean of before and after. (Kubernetes was loaded with a heavier client, on
-the same cores as it.)
+a second, times etcd's rate here, the mean of just before and just after. (Kubernetes was loaded with a heavier client,
+on the same cores as it.) A virtual machine's speed may double and halve within minutes: so there may be several rounds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ PHASES = ("config", "pods")
 class Peer:
     """What Kubernetes 1.20 gave where etcd took ``etcd.REFERENCE`` puts a second, and what we want to be.
 
-    ``times`` is the multiple of Kubernetes' rate that is our goal, ``least`` a rate of our own.
+    ``times`` is the multiple of Kubernetes' rate that is our goal, ``least`` a rate of our own,
+    to be scaled as theirs is.
     """
 
     per_second: float
@@ -87,7 +88,7 @@ class Row:
         peer = PEER.get(self.work)
         if peer is None:
             return ""
-        return f"{peer.times:g} x" if peer.times else f"{peer.least:,.0f}/s"
+        return f"{peer.times:g} x" if peer.times else f"{peer.least * (self.scale or 1):,.0f}/s"
 
     def cells(self) -> list[str]:
         """What is measured, ours, latencies, Kubernetes scaled, ratio, goal, CPU of the server and of the load."""
@@ -344,6 +345,12 @@ def measure(
     return bench.rows
 
 
+def median(rows: Sequence[Row]) -> Row:
+    """The row in the middle, by its ratio to Kubernetes where there is one."""
+    ordered = sorted(rows, key=lambda row: row.per_second / row.kubernetes if row.kubernetes else row.per_second)
+    return ordered[len(ordered) // 2]
+
+
 def yardstick(seconds: float) -> float:
     """etcd's puts a second on these cores. Raises SystemExit with what to install."""
     try:
@@ -359,6 +366,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="remove nothing at the end")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON, at the end")
     parser.add_argument("--server-pid", type=int, default=0, help="the server's process, to count its CPU time")
+    parser.add_argument("--rounds", type=int, default=1, help="measure so often, and give each row's median ratio")
     parser.add_argument("--etcd-seconds", type=float, default=5.0, help="how long to measure etcd; 0: not at all")
     defaults = Load()
     for name, value in asdict(defaults).items():
@@ -373,20 +381,29 @@ def main() -> None:
     except kubeconfig.KubeconfigError as error:
         raise SystemExit(str(error)) from error
     load = Load(**{name: arguments[name] for name in asdict(defaults)})
-    seconds = arguments["etcd_seconds"]
-    puts = [yardstick(seconds)] if seconds else []
+    puts: list[float] = []
+    found: list[list[Row]] = []
+
+    def look() -> None:
+        if arguments["etcd_seconds"]:
+            puts.append(yardstick(arguments["etcd_seconds"]))
+
+    look()
     try:
-        rows = measure(access, load, phases, keep=arguments["keep"], server_pid=arguments["server_pid"])
+        for _ in range(arguments["rounds"]):
+            rows = measure(access, load, phases, keep=arguments["keep"], server_pid=arguments["server_pid"])
+            look()
+            scale = mean(puts[-2:]) / etcd.REFERENCE if puts else 0.0
+            found.append([replace(row, scale=scale) for row in rows])
     except LoadError as error:
         raise SystemExit(f"the load failed: {error}") from error
-    if seconds:
-        puts.append(yardstick(seconds))  # the machine may have become slower or faster meanwhile
-    scale = mean(puts) / etcd.REFERENCE if puts else 0.0
-    rows = [replace(row, scale=scale) for row in rows]
+    rows = [median(each) for each in zip(*found, strict=True)]
     if arguments["json"]:
         print(json.dumps({"etcd": puts, "headings": HEADINGS, "rows": [row.cells() for row in rows]}, indent=1))
         return
-    print(" and ".join(f"{each:,.0f}" for each in puts) or "not measured:", "puts/s of 1 KiB by etcd, before and after")
+    print(
+        " and ".join(f"{each:,.0f}" for each in puts) or "not measured:", "puts/s of 1 KiB by etcd, around each round"
+    )
     for row in rows:
         print(row)
 

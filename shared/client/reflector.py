@@ -96,6 +96,7 @@ class Reflector(Generic[T]):
         """One watch, from the last revision until it ends."""
         loop = asyncio.get_running_loop()
         began, received = loop.time(), False
+        counters = {type: EVENTS.labels(self._resource.group_resource, type) for type in EventType}
         stream = self._client.watch(
             self._resource,
             self._namespace,
@@ -107,7 +108,7 @@ class Reflector(Generic[T]):
             async for event in stream:
                 received = True
                 self._succeeded()
-                EVENTS.labels(self._resource.group_resource, event.type).inc()
+                counters[event.type].inc()
                 if event.type is EventType.BOOKMARK:
                     self._cache.resource_version = event.object.metadata.resource_version
                 elif event.type is EventType.DELETED:

@@ -23,20 +23,15 @@ MAX_NAME = 128
 """Characters of a manager's name."""
 
 _ANCIENT = "ancient-changes"
+_UNOWNED_METADATA = frozenset((
+    "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields",
+    "resourceVersion",
+))  # fmt: skip
 _UNOWNED: Set = {
     "f:apiVersion": LEAF,
     "f:kind": LEAF,
-    "f:metadata": {
-        ".": LEAF,
-        **{
-            f"f:{field}": LEAF
-            for field in (
-                "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation",
-                "managedFields", "resourceVersion",
-            )
-        },
-    },
-}  # fmt: skip
+    "f:metadata": {".": LEAF, **{f"f:{field}": LEAF for field in sorted(_UNOWNED_METADATA)}},
+}
 """What nobody owns (stripmeta.go)."""
 
 
@@ -126,8 +121,12 @@ def is_reset(given: object) -> bool:
 
 
 def created(obj: JSON, shape: Shape, who: Identity, now: str) -> list[Entry]:
-    """What whoever creates an object owns of it: all."""
-    return [Entry(who, owned(fields_of(obj, shape, added=True)), now)]
+    """What whoever creates an object owns of it: all that can be owned."""
+    own = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in _UNOWNED_METADATA}
+    if metadata:
+        own = {"metadata": metadata, **own}
+    return [Entry(who, fields_of(own, shape, added=True), now)]
 
 
 def updated(old: JSON, new: JSON, shape: Shape, entries: Sequence[Entry], who: Identity, now: str) -> list[Entry]:
