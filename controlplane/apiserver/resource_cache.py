@@ -1,4 +1,4 @@
-"""One resource in the watch cache: its entries in key order, its recent events, its watches.
+"""One resource in the watch cache: its entries in key order, and its recent events.
 
 Owns the memory of one kind. Entries and events are immutable and shared by every reader; what is derived from an
 entry's bytes (labels, selectable fields, the struct) is made when somebody asks and kept while the entry is the
@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
 from controlplane.apiserver.encoding import at_revision, storage_prefix, with_revision
 from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.watches import Watches
 from controlplane.store.base import Change
 from shared import codec
 from shared.api.errors import Expired
 from shared.api.meta import JSON
 from shared.client.base import EventType
-
-if TYPE_CHECKING:
-    from controlplane.apiserver.watching import Watch
 
 RING_BYTES = 32 << 20
 """What one resource's recent events may hold alive at most, whatever their number."""
@@ -295,73 +293,3 @@ class ResourceCache:
     def end_watches(self) -> None:
         """End every watch of this resource; their readers see a clean end."""
         self.watches.end()
-
-
-class Watches:
-    """The watches of one resource, found by what they select so that an event meets only those it may concern.
-
-    A watch that demands one value of a field (``spec.nodeName=a``) stands in an index by that value: a thousand
-    agents' watches of pods then cost an event two look-ups, as with the triggers of Kubernetes' cacher.
-    """
-
-    def __init__(self) -> None:
-        self._general: dict[str, set[Watch]] = {}
-        self._indexed: dict[str, dict[str, set[Watch]]] = {}
-        self._offered: set[Watch] = set()
-
-    def __iter__(self) -> Iterator[Watch]:
-        for group in (*self._general.values(), *(g for index in self._indexed.values() for g in index.values())):
-            yield from group
-
-    def add(self, watch: Watch) -> None:
-        self._group(watch).add(watch)
-
-    def remove(self, watch: Watch) -> None:
-        """Forget a watch; one that is not there is no error."""
-        group = self._group(watch)
-        group.discard(watch)
-        self._offered.discard(watch)
-        if not group:
-            if watch.trigger is None:
-                self._general.pop(watch.namespace, None)
-            else:
-                field, value = watch.trigger
-                index = self._indexed[field]
-                index.pop(value, None)
-                if not index:
-                    del self._indexed[field]
-
-    def _group(self, watch: Watch) -> set[Watch]:
-        if watch.trigger is None:
-            return self._general.setdefault(watch.namespace, set())
-        field, value = watch.trigger
-        return self._indexed.setdefault(field, {}).setdefault(value, set())
-
-    def offer(self, event: Event) -> None:
-        entry, previous = event.entry, event.previous
-        groups: list[set[Watch]] = []
-        if self._general:
-            groups.append(self._general.get("", _NOBODY))
-            if entry.namespace:
-                groups.append(self._general.get(entry.namespace, _NOBODY))
-        for field, index in self._indexed.items():
-            new = entry.field(field)
-            groups.append(index.get(new, _NOBODY))
-            if previous is not None and (old := previous.field(field)) != new:
-                groups.append(index.get(old, _NOBODY))
-        for group in groups:
-            for watch in group:
-                if watch.offer(event):
-                    self._offered.add(watch)
-
-    def wake(self) -> None:
-        for watch in self._offered:
-            watch.wake()
-        self._offered.clear()
-
-    def end(self) -> None:
-        for watch in list(self):
-            watch.end()
-
-
-_NOBODY: set[Watch] = set()
