@@ -14,7 +14,8 @@ import msgspec
 
 from controlplane.apiserver.encoding import stored, with_revision
 from controlplane.apiserver.kinds.base import Kind
-from controlplane.apiserver.resource_cache import Entry, Event, ResourceCache, Watches, own_fields
+from controlplane.apiserver.resource_cache import Entry, Event, ResourceCache, own_fields
+from controlplane.apiserver.watches import Watches
 from shared import codec
 from shared.api.meta import JSON
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 
 from controlplane.apiserver.cache import WatchCache
 from controlplane.apiserver.metrics import WATCHES_CUT
@@ -58,8 +59,8 @@ class Watch:
     """A registered watch; ``close`` must be called. See ``open_at`` for where it begins."""
 
     __slots__ = (
-        "_bytes", "_cache", "_ended", "_most_bytes", "_most_events", "_plain", "_queue", "_selection", "_waiter",
-        "_whole", "namespace", "trigger",
+        "_bytes", "_cache", "_ended", "_most_bytes", "_most_events", "_queue", "_selection", "_waiter", "_whole",
+        "namespace", "plain", "trigger",
     )  # fmt: skip
 
     def __init__(self, whole: WatchCache, cache: Shown, selection: Selection) -> None:
@@ -68,7 +69,7 @@ class Watch:
         # Events come as they are stored; what another version calls a field is known only once one is converted.
         as_stored = isinstance(cache, ResourceCache)
         self.trigger = selection.trigger() if as_stored else None
-        self._plain = as_stored and selection.whole
+        self.plain = as_stored and selection.whole
         self._queue: deque[Selected] = deque()
         self._bytes = 0
         self._most_events, self._most_bytes = QUEUE_EVENTS, RING_BYTES
@@ -105,17 +106,23 @@ class Watch:
         """Queue the event if it is selected; whether there is something to wake the reader for."""
         if self._ended or (self.namespace and event.entry.namespace != self.namespace):
             return False
-        # Most watches select all: with twenty of them this line is most of what an event costs the cache.
-        selected = (event.type, event.entry) if self._plain else self.select(self._cache.event(event))
+        selected = self.select(self._cache.event(event))
         if selected is None:
             return False
+        self.take((selected,), len(selected[1].data))
+        return True
+
+    def take(self, told: Sequence[Selected], size: int) -> None:
+        """Queue what this watch selects, of ``size`` bytes in all, for the reader that is woken next; end the watch
+        where it has too much queued already."""
+        if self._ended:
+            return
         if len(self._queue) >= self._most_events or self._bytes > self._most_bytes:
             WATCHES_CUT.labels(self._cache.kind.resource.group_resource).inc()
             self._ended = True
-            return True
-        self._queue.append(selected)
-        self._bytes += len(selected[1].data)
-        return True
+            return
+        self._queue.extend(told)
+        self._bytes += size
 
     def select(self, event: Event) -> Selected | None:
         """What this watch is told of the event, as k8s.io/apiserver/pkg/storage/cacher converts it: an object that

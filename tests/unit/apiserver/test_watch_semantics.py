@@ -51,6 +51,17 @@ async def _label(client: LocalClient, name: str, value: str | None) -> None:
     await client.patch(CONFIG_MAPS, name, {"metadata": {"labels": {"app": value}}}, "g")
 
 
+async def test_a_watch_is_told_what_came_before_it_was_ended(api: ApiServer, client: LocalClient) -> None:
+    """Ended as when a definition goes: within the batch of changes that the last events are part of."""
+    revision = await _revision(api, client)
+    await client.create(CONFIG_MAPS, {"metadata": {"name": "a"}}, "g")
+    cache = api.cache.of(client.kind_of(CONFIG_MAPS))
+    stream = await watch(api, _request(client), ListOptions(resource_version=revision))
+    cache.watches.offer(cache.since(int(revision))[0])
+    cache.watches.end()
+    assert [entry.name async for batch in stream.batches() for _, entry in batch.events] == ["a", "a"]
+
+
 def test_events_gather_longer_while_they_storm_and_at_once_shorter_again() -> None:
     waited = [GATHER_SECONDS]
     for events in (STORM, 5 * STORM, 9 * STORM, STORM - 1, 1):
