@@ -32,6 +32,7 @@ from agent.runtime.base import RuntimeFailure
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.docker_options import DockerOptions
 from agent.settings import AgentSettings
+from agent.streams.remote_command import RemoteCommands
 from agent.tunnel import Tunnel
 from shared import footprint
 from shared.api.errors import StatusError
@@ -39,6 +40,7 @@ from shared.api.kinds import PODS
 from shared.client.cache import Cache
 from shared.client.http import HttpClient
 from shared.client.reflector import Reflector
+from shared.remote_command import ATTACH, EXEC
 from shared.version import VERSION
 from shared.work.backoff import Backoff
 from shared.work.clock import Clock, SystemClock
@@ -144,7 +146,9 @@ class _Agent:
         reflector = Reflector(self._client, PODS, cache, field_selector=selector, backoff=_WATCH_AGAIN, rng=self._rng)
         service("pod watch", reflector.run())
         logs = PodLogs(self._runtime, lambda: dispatcher.states)
-        tunnel = Tunnel(self._client, self._node_name, logs, self._supervisor, clock=self._clock, rng=self._rng)
+        commands = RemoteCommands(self._runtime, logs.find)
+        kinds = {EXEC: commands.exec, ATTACH: commands.attach}
+        tunnel = Tunnel(self._client, self._node_name, logs, kinds=kinds, clock=self._clock, rng=self._rng)
         service("tunnel", tunnel.run())
         service("housekeeping", self._keep_house())
         self._registration.network_is("")

@@ -155,7 +155,7 @@ class HollowAgent:
         watch = Reflector(client, PODS, cache, field_selector=f"spec.nodeName={self.name}", rng=self._rng)
         service(f"{self.name} pods", watch.run())
         logs = PodLogs(self._runtime, lambda: dispatcher.states)
-        service(f"{self.name} tunnel", Tunnel(client, self.name, logs, supervisor, rng=self._rng).run())
+        service(f"{self.name} tunnel", Tunnel(client, self.name, logs, rng=self._rng).run())
         registration.network_is("")
         in_service()
 

@@ -1,8 +1,9 @@
 """The agent's end of the tunnel: one control WebSocket kept open, one WebSocket dialled back for each stream.
 
-Owns connections and the number of streams; what a log holds is its LogSource's. Nothing listens: every connection
-is the agent's own, so hosts behind NAT work. Back-pressure is TCP's: a source is read no faster than the server
-takes. Tasks live under the supervisor that is passed in; a stream's failure ends that stream only.
+Owns connections and the number of streams; what a stream carries is its kind's. Nothing listens: every connection is
+the agent's own, so hosts behind NAT work. Back-pressure is TCP's: a source is read no faster than the server takes. A
+stream's failure ends that stream only; streams end with the control connection that they were asked for on, which
+alone is pinged: whoever is held back by back-pressure answers no ping.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -21,7 +22,9 @@ import msgspec
 from prometheus_client import Counter, Gauge
 
 from agent.runtime.base import LogOptions, RuntimeFailure
+from agent.streams.duplex import Duplex, Serve, while_there
 from shared.api.errors import BadRequest, InternalError, StatusError, TooManyRequests
+from shared.api.meta import JSON
 from shared.client.http import HttpClient
 from shared.streams import (
     CHUNK,
@@ -69,22 +72,28 @@ class LogSource(Protocol):
         ...
 
 
+StreamKind = Callable[[dict[str, Any]], Serve]
+"""From the parameters of a stream to what serves it. May raise StatusErrors, with which it is refused."""
+
+
 class Tunnel:
-    """Keeps the control connection open and serves streams. ``streams_at_once`` bounds them."""
+    """Keeps the control connection open and serves streams: logs, and those of ``kinds``. ``streams_at_once`` bounds
+    them."""
 
     def __init__(
         self,
         client: HttpClient,
         node_name: str,
         logs: LogSource,
-        supervisor: Supervisor,
         *,
+        kinds: Mapping[str, StreamKind] | None = None,
         backoff: Backoff = Backoff(0.2, 5.0, 0.5),
         streams_at_once: int = STREAMS_AT_ONCE,
         clock: Clock = SystemClock(),
         rng: random.Random | None = None,
     ) -> None:
-        self._client, self._logs, self._supervisor = client, logs, supervisor
+        self._client, self._logs = client, logs
+        self._kinds: Mapping[str, StreamKind] = {LOG: self._log} | dict(kinds or {})
         self._node, self._quoted = node_name, quote(node_name, safe="")
         self._backoff, self._at_once, self._clock, self._rng = backoff, streams_at_once, clock, rng
         self._streams = 0
@@ -108,28 +117,36 @@ class Tunnel:
             await asyncio.sleep(delay)
 
     async def _serve(self) -> None:
-        """One control connection, to its end."""
+        """One control connection, to its end, and its streams."""
         path = tunnel_path(self._quoted)
         async with self._client.websocket(
             path, protocol=TUNNEL_PROTOCOL, heartbeat=PING, max_message=MAX_FRAME
         ) as control:
             CONNECTED.set(1)
+            self._streams = 0
             logger.info("tunnel open", extra={"node": self._node})
             try:
-                async for message in control:
-                    if message.type is not aiohttp.WSMsgType.TEXT:
-                        continue
-                    frame = decode_frame(message.data)
-                    if isinstance(frame, Open):
-                        await self._accept(control, frame)
+                async with Supervisor() as streams:
+                    try:
+                        async for message in control:
+                            if message.type is not aiohttp.WSMsgType.TEXT:
+                                continue
+                            frame = decode_frame(message.data)
+                            if isinstance(frame, Open):
+                                await self._accept(control, frame, streams)
+                    finally:
+                        streams.stop()
             finally:
                 CONNECTED.set(0)
 
-    async def _accept(self, control: aiohttp.ClientWebSocketResponse, frame: Open) -> None:
+    async def _accept(self, control: aiohttp.ClientWebSocketResponse, frame: Open, streams: Supervisor) -> None:
         try:
             if self._streams >= self._at_once:
                 raise TooManyRequests(f'node "{self._node}" serves {self._at_once} streams already')
-            source = self._source(frame)
+            kind = self._kinds.get(frame.kind)
+            if kind is None:
+                raise BadRequest(f"this agent does not serve streams of kind {frame.kind!r}; upgrade it")
+            serve = kind(frame.parameters)
         except StatusError as error:
             SERVED.labels(frame.kind[:20], "refused").inc()
             try:
@@ -138,14 +155,12 @@ class Tunnel:
                 return  # the connection has just ended, which its reader finds out
             return
         self._streams += 1
-        self._supervisor.spawn(f"stream-{frame.kind}", self._stream(frame, source))
+        streams.spawn(f"stream-{frame.kind}", self._stream(frame, serve))
 
-    def _source(self, frame: Open) -> AsyncIterator[bytes]:
-        """The bytes that are asked for. Raises BadRequest."""
-        if frame.kind != LOG:
-            raise BadRequest(f"this agent does not serve streams of kind {frame.kind!r}; upgrade it")
+    def _log(self, parameters: dict[str, Any]) -> Serve:
+        """The kind of logs. Raises BadRequest, and what the logs refuse with."""
         try:
-            asked = msgspec.convert(frame.parameters, LogParameters)
+            asked = msgspec.convert(parameters, LogParameters)
             options = PodLogOptions(
                 follow=asked.follow, tail_lines=asked.tail_lines, timestamps=asked.timestamps,
                 since=datetime.fromisoformat(asked.since_time) if asked.since_time else None,
@@ -153,62 +168,55 @@ class Tunnel:
             )  # fmt: skip
         except (msgspec.ValidationError, ValueError) as error:
             raise BadRequest(f"the log options cannot be read: {error}") from error
-        return self._logs.logs(asked.namespace, asked.name, asked.uid, asked.container, options)
+        source = self._logs.logs(asked.namespace, asked.name, asked.uid, asked.container, options)
 
-    async def _stream(self, frame: Open, source: AsyncIterator[bytes]) -> None:
+        async def serve(duplex: Duplex) -> None:
+            await while_there(duplex, _copy(source, duplex))
+
+        return serve
+
+    async def _stream(self, frame: Open, serve: Serve) -> None:
         outcome = "broken"
         try:
-            async with (
-                self._client.websocket(
-                    stream_path(self._quoted, quote(frame.stream, safe="")), protocol=STREAM_PROTOCOL, heartbeat=PING
-                ) as socket,
-                Supervisor() as both,
-            ):
-                pump = both.spawn(f"stream-{frame.kind}-pump", _pump(socket, source))
-                # Reading is what answers pings and notices that the server has had enough.
-                async for _ in socket:
-                    continue
-                if pump.done():
+            path = stream_path(self._quoted, quote(frame.stream, safe=""))
+            async with self._client.websocket(path, protocol=STREAM_PROTOCOL, heartbeat=None) as socket:
+                try:
+                    failure = await _failure_of(serve(Duplex(socket)), frame.kind)
+                    await socket.send_str(encode_frame(End(failure)))
                     outcome = "ended"
-                else:
-                    outcome = "cancelled"
-                    pump.cancel()
+                except (ConnectionError, RuntimeError):
+                    outcome = "cancelled"  # the server has closed the stream
         except StatusError as error:
             logger.info("stream not served", extra={"kind": frame.kind, "error": error.message})
         finally:
             self._streams -= 1
             SERVED.labels(frame.kind, outcome).inc()
-            await _close(source)
 
 
-async def _pump(socket: aiohttp.ClientWebSocketResponse, source: AsyncIterator[bytes]) -> None:
-    """Everything that the source has, then the last frame; closing the socket ends its reader."""
+async def _failure_of(serving: Awaitable[None], kind: str) -> JSON | None:
+    """The Status of what a stream ended with, if it did not just end. Raises ConnectionError without the server."""
     try:
-        failure = await _send_all(socket, source)
-        await socket.send_str(encode_frame(End(failure.to_status() if failure is not None else None)))
-    except (ConnectionError, RuntimeError):
-        pass  # the server has closed the stream; a send cannot know before
+        await serving
+    except ConnectionError:
+        raise
+    except StatusError as error:
+        return error.to_status()
+    except RuntimeFailure as error:
+        return InternalError(error.message).to_status()
+    except Exception:
+        logger.exception("a stream failed", extra={"kind": kind})
+        return InternalError("the agent could not serve the stream; its own log says why").to_status()
+    return None
+
+
+async def _copy(source: AsyncIterator[bytes], duplex: Duplex) -> None:
+    """Everything that the source has."""
+    try:
+        async for piece in source:
+            for start in range(0, len(piece), CHUNK):
+                await duplex.send(piece[start : start + CHUNK])
     finally:
-        await socket.close()
-
-
-async def _send_all(socket: aiohttp.ClientWebSocketResponse, source: AsyncIterator[bytes]) -> StatusError | None:
-    """What the source ended with, if it did not just end."""
-    iterator = aiter(source)
-    while True:
-        try:
-            piece = await anext(iterator, None)
-        except StatusError as error:
-            return error
-        except RuntimeFailure as error:
-            return InternalError(error.message)
-        except Exception:
-            logger.exception("a log source failed")
-            return InternalError("the agent could not read the log; its own log says why")
-        if piece is None:
-            return None
-        for start in range(0, len(piece), CHUNK):
-            await socket.send_bytes(piece[start : start + CHUNK])
+        await _close(source)
 
 
 async def _close(source: Any) -> None:

@@ -179,6 +179,16 @@ class ExecResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessStreams:
+    """Which streams of a process are wanted, and whether they are a terminal's."""
+
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    tty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LogOptions:
     """Options of a log read, as ``PodLogOptions``; ``since`` and ``since_seconds`` exclude each other."""
 
@@ -188,6 +198,38 @@ class LogOptions:
     since_seconds: int | None = None
     timestamps: bool = False
     limit_bytes: int | None = None
+
+
+class RemoteProcess(Protocol):
+    """A process that somebody far away talks to. One reader, one writer; ``close`` and ``hang_up`` end both."""
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """Output, with 1 for stdout (a terminal's is all there) or 2 for stderr; None at its end."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Give it stdin; waits while it does not read. What an ended process is given is lost."""
+        ...
+
+    async def close_stdin(self) -> None:
+        """No more stdin comes."""
+        ...
+
+    async def resize(self, width: int, height: int) -> None:
+        """The terminal's size, once it has one. Raises RuntimeFailure."""
+        ...
+
+    async def exit_code(self) -> int:
+        """After the end of its output: waits for its own. Raises RuntimeFailure."""
+        ...
+
+    async def hang_up(self) -> None:
+        """Whoever talked to it has gone: its stdin ends, and its terminal, where it has one of its own, hangs up."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connection back; the process is left alone. Idempotent."""
+        ...
 
 
 class Runtime(Protocol):
@@ -251,6 +293,14 @@ class Runtime(Protocol):
 
     async def exec(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
         """Run a command inside; on timeout TimeoutError."""
+        ...
+
+    async def open_exec(self, container_id: str, command: Sequence[str], streams: ProcessStreams) -> RemoteProcess:
+        """Start a command inside and talk to it. To be closed by the caller. Raises RuntimeFailure."""
+        ...
+
+    async def open_attach(self, container_id: str, streams: ProcessStreams) -> RemoteProcess:
+        """Talk to the container's own process; whether it has a terminal is its own. As ``open_exec``."""
         ...
 
     def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:

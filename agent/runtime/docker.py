@@ -19,7 +19,7 @@ from typing import Any
 from docker import APIClient
 
 from agent.namespaces import ipc_objects, set_hostname
-from agent.runtime import docker_events, docker_exec, docker_logs, docker_pull, pause
+from agent.runtime import docker_events, docker_exec, docker_logs, docker_process, docker_pull, pause
 from agent.runtime import docker_names as names
 from agent.runtime.base import (
     ContainerInfo,
@@ -30,6 +30,8 @@ from agent.runtime.base import (
     Image,
     LogOptions,
     PodIdentity,
+    ProcessStreams,
+    RemoteProcess,
     RuntimeFailure,
     RuntimeUnavailable,
     Sandbox,
@@ -230,6 +232,12 @@ class DockerRuntime:
 
     async def exec(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
         return await docker_exec.run(self._engine, self._execs, container_id, command, timeout)
+
+    async def open_exec(self, container_id: str, command: Sequence[str], streams: ProcessStreams) -> RemoteProcess:
+        return await docker_process.open_exec(self._engine, container_id, command, streams)
+
+    async def open_attach(self, container_id: str, streams: ProcessStreams) -> RemoteProcess:
+        return await docker_process.open_attach(self._engine, container_id, streams)
 
     def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
         return docker_logs.logs(self._engine, self._log_streams, self._clock, container_id, options)

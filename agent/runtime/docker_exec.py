@@ -49,7 +49,7 @@ async def run(
     except TimeoutError:
         if started:
             with suppress(RuntimeFailure):  # the container or the daemon is gone, and with it the process
-                await engine.call("exec_kill", partial(_kill, container_id, started[0]))
+                await engine.call("exec_kill", partial(signal_command, container_id, started[0], signal.SIGKILL))
         raise
 
 
@@ -100,8 +100,8 @@ def _exit_code(client: APIClient, exec_id: str) -> int:
     raise RuntimeFailure("the command closed its output and runs on; its exit code is not known", "ExecFailed")
 
 
-def _kill(container_id: str, exec_id: str, client: APIClient) -> bool:
-    """Kill the command of an exec that still runs; whether it was hit."""
+def signal_command(container_id: str, exec_id: str, number: signal.Signals, client: APIClient) -> bool:
+    """Send a signal to the command of an exec that still runs; whether it was hit."""
     inspected = client.exec_inspect(exec_id)
     process_id = int(inspected.get("Pid") or 0)
     if not inspected.get("Running") or process_id <= 1:
@@ -113,9 +113,9 @@ def _kill(container_id: str, exec_id: str, client: APIClient) -> bool:
     try:
         groups = Path(f"/proc/{process_id}/cgroup").read_text()
         if container_id not in groups:
-            logger.warning("left a command running that took too long", extra={"container": container_id})
+            logger.warning("left a command running that is to end", extra={"container": container_id})
             return False
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        signal.pidfd_send_signal(handle, number)
     except OSError:
         return False
     finally:

@@ -31,26 +31,31 @@ class Demultiplexer:
 
     def __init__(self) -> None:
         self._header = b""
-        self._left = 0
+        self._stream = self._left = 0
 
     def feed(self, chunk: bytes) -> bytes:
         """The payload in ``chunk``, both streams in the order written; frames may be cut anywhere."""
-        payload = bytearray()
+        return b"".join(part for _, part in self.split(chunk))
+
+    def split(self, chunk: bytes) -> list[tuple[int, bytes]]:
+        """The same with each part's stream: 1 for stdout, 2 for stderr. Neighbours of one stream are one part."""
+        found: list[tuple[int, bytes]] = []
         position = 0
         while position < len(chunk):
             if self._left:
                 part = chunk[position : position + self._left]
-                payload += part
                 self._left -= len(part)
                 position += len(part)
+                before = found.pop()[1] if found and found[-1][0] == self._stream else b""
+                found.append((self._stream, before + part))
                 continue
             part = chunk[position : position + _HEADER - len(self._header)]
             self._header += part
             position += len(part)
             if len(self._header) == _HEADER:
-                self._left = int.from_bytes(self._header[4:], "big")
+                self._stream, self._left = self._header[0], int.from_bytes(self._header[4:], "big")
                 self._header = b""
-        return bytes(payload)
+        return found
 
 
 class Handoff:

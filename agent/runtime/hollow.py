@@ -24,6 +24,8 @@ from agent.runtime.base import (
     ImageMissing,
     LogOptions,
     PodIdentity,
+    ProcessStreams,
+    RemoteProcess,
     RuntimeFailure,
     RuntimeUnavailable,
     Sandbox,
@@ -245,6 +247,12 @@ class HollowRuntime:
         if info is None or info.state is not State.RUNNING:
             raise RuntimeFailure(f"container {container_id} is not running")
         return self.exec_results.get(info.name, ExecResult(0, b""))
+
+    async def open_exec(self, container_id: str, command: Sequence[str], streams: ProcessStreams) -> RemoteProcess:
+        raise RuntimeFailure("a hollow container runs no commands")
+
+    async def open_attach(self, container_id: str, streams: ProcessStreams) -> RemoteProcess:
+        raise RuntimeFailure("a hollow container has no process")
 
     async def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
         if container_id not in self.containers:

@@ -258,9 +258,10 @@ class HttpClient:
 
     @asynccontextmanager
     async def websocket(
-        self, path: str, *, protocol: str, heartbeat: float = 10.0, max_message: int = 1 << 20
+        self, path: str, *, protocol: str, heartbeat: float | None = 10.0, max_message: int = 1 << 20
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """An open WebSocket of sub-protocol ``protocol``, pinged every ``heartbeat`` seconds; ended by reconnect().
+        With None it has the kernel's probes: a stream that is held back has nobody who reads, and answers, pings.
 
         Raises as ``request`` does, at the end too: when the connection is lost just as a ping is answered. Otherwise
         a lost connection is a CLOSED message to its reader.
@@ -283,6 +284,8 @@ class HttpClient:
                 raise from_status({"message": f"GET {path}: {error.message}"}, error.status) from error
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
                 raise self._failure(error, "GET", path) from error
+            if heartbeat is None:
+                wire.probe_connection(socket.get_extra_info("socket"))
             pool.lasting.add(socket)
             try:
                 yield socket

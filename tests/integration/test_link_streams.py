@@ -79,7 +79,7 @@ async def tunnel(cluster):
     await cluster.local.patch(PODS, "p", status, "default", subresource="status")
     logs = Logs()
     async with cluster.node() as client, Supervisor() as supervisor:
-        agent = Tunnel(client, "n1", logs, supervisor, backoff=Backoff(0.05, 0.2))
+        agent = Tunnel(client, "n1", logs, backoff=Backoff(0.05, 0.2))
         supervisor.service("tunnel", agent.run())
         await until(lambda: cluster.hub.connected("n1"))
         yield logs, client

@@ -2,7 +2,8 @@
 
 Owns the agents' control WebSockets and the streams that are open or awaited; never dials an agent, and knows
 nothing of what a stream carries. Every wait is bounded, every stream counted. A stream id is unguessable, good
-once, and only for the node that was asked. Lives on one event loop.
+once, and only for the node that was asked. Streams end with the control connection that they were asked for on, which
+alone is pinged: whoever is held back by back-pressure answers no ping. Lives on one event loop.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from prometheus_client import Counter, Gauge
 
 from shared.api.errors import NotFound, ServiceUnavailable, StatusError, Timeout, TooManyRequests, from_status
+from shared.client import wire
 from shared.streams import (
     CHUNK,
     MAX_FRAME,
@@ -55,6 +57,7 @@ class _Tunnel:
     node: str
     socket: web.WebSocketResponse
     streams: int = 0
+    open: set[AgentStream] = field(default_factory=set)
 
 
 class AgentStream:
@@ -106,7 +109,6 @@ class TunnelHub:
         self._timeout, self._at_once = answer_timeout, streams_at_once
         self._tunnels: dict[str, _Tunnel] = {}
         self._awaited: dict[str, _Awaited] = {}
-        self._open: set[AgentStream] = set()
 
     def connected(self, node: str) -> bool:
         """Whether the node's agent can be asked for streams."""
@@ -130,11 +132,11 @@ class TunnelHub:
         STREAMS.inc()
         try:
             stream = await self._dialled_back(tunnel, kind, dict(parameters))
-            self._open.add(stream)
+            tunnel.open.add(stream)
             try:
                 yield stream
             finally:
-                self._open.discard(stream)
+                tunnel.open.discard(stream)
                 await stream.close()
         finally:
             tunnel.streams -= 1
@@ -142,9 +144,9 @@ class TunnelHub:
 
     async def close(self) -> None:
         """End every stream and tunnel; agents come back to whichever server answers next."""
-        for stream in list(self._open):
-            await stream.close()
         for tunnel in list(self._tunnels.values()):
+            for stream in list(tunnel.open):
+                await stream.close()
             await tunnel.socket.close(code=WSCloseCode.GOING_AWAY, drain=False)
 
     # --- requests of agents
@@ -173,6 +175,8 @@ class TunnelHub:
             if self._tunnels.get(node) is tunnel:
                 del self._tunnels[node]
                 self._give_up(node)
+            for stream in list(tunnel.open):
+                await stream.close()
             TUNNELS.set(len(self._tunnels))
             logger.info("agent disconnected", extra={"node": node})
         return socket
@@ -185,9 +189,10 @@ class TunnelHub:
             raise NotFound("no such stream is awaited")
         del self._awaited[id]
         socket = web.WebSocketResponse(
-            heartbeat=PING, protocols=(STREAM_PROTOCOL,), max_msg_size=2 * CHUNK, compress=False, timeout=2.0
+            protocols=(STREAM_PROTOCOL,), max_msg_size=2 * CHUNK, compress=False, timeout=2.0
         )
         await socket.prepare(request)
+        wire.probe_connection(socket.get_extra_info("socket"))
         stream = AgentStream(socket)
         if awaited.answer.done():  # given up while the handshake was on its way
             await stream.close()
