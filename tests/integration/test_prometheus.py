@@ -1,5 +1,5 @@
 """A real Prometheus scrapes the server with a service account's token and RBAC's rights. Debian's build has no
-kubernetes_sd, so it is told where the server is."""
+kubernetes_sd (test_service_discovery.py has one that does), so it is told where the server is."""
 
 import json
 import subprocess
