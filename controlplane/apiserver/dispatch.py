@@ -194,7 +194,8 @@ class Dispatcher:
         self, request: web.Request, call: Request, answer: Answer, format: Format, query: Mapping[str, str]
     ) -> web.Response:
         if answer.is_object:
-            body = responses.object_bytes(call.kind, answer.data, format, query, self._api.clock.now())
+            columns = answer.columns or call.kind.columns
+            body = responses.object_bytes(columns, answer.data, format, query, self._api.clock.now())
         else:
             format = Format(format.media_type)
             body = responses.as_text(answer.data, format)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from controlplane.apiserver import tables
-from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.kinds.base import Column, Kind
 from controlplane.apiserver.negotiation import YAML_TYPE, Format
 from controlplane.apiserver.resource_cache import Entry
 from controlplane.apiserver.verbs.read import Page
@@ -23,7 +23,9 @@ _EVENT = {type: b'{"type":"%b","object":' % type.value.encode() for type in Even
 _EVENT_END = b"}\n"
 
 
-def object_bytes(kind: Kind, data: bytes, format: Format, query: Mapping[str, str], now: datetime) -> bytes:
+def object_bytes(
+    columns: tuple[Column, ...], data: bytes, format: Format, query: Mapping[str, str], now: datetime
+) -> bytes:
     """One object, as it is, as a Table of one row, or as its metadata."""
     if not format.shape:
         return as_text(data, format)
@@ -31,7 +33,7 @@ def object_bytes(kind: Kind, data: bytes, format: Format, query: Mapping[str, st
     if format.shape == "Table":
         meta = {"resourceVersion": (tree.get("metadata") or {}).get("resourceVersion", "")}
         include = tables.include_object(query.get("includeObject", ""))
-        return encode(tables.table(kind, [tree], now, meta, include, version=format.version), format)
+        return encode(tables.table(columns, [tree], now, meta, include, version=format.version), format)
     return encode(tables.partial_object(tree, format.version), format)
 
 
@@ -45,7 +47,7 @@ def list_bytes(kind: Kind, page: Page, format: Format, query: Mapping[str, str],
     if format.shape == "Table":
         include = tables.include_object(query.get("includeObject", ""))
         trees = (entry.tree() for entry in page.entries)
-        return encode(tables.table(kind, trees, now, meta, include, version=format.version), format)
+        return encode(tables.table(kind.columns, trees, now, meta, include, version=format.version), format)
     if format.shape:
         return encode(tables.partial_list(page.entries, meta, format.version), format)
     resource = kind.resource
@@ -93,7 +95,9 @@ class WatchEncoder:
             return tables.partial_object(tree, self._format.version)
         headers, self._headers = self._headers, False
         meta = {"resourceVersion": str(entry.revision)}
-        return tables.table(self._kind, [tree], now, meta, self._include, version=self._format.version, headers=headers)
+        return tables.table(
+            self._kind.columns, [tree], now, meta, self._include, version=self._format.version, headers=headers
+        )
 
     def _bookmark(self, batch: Batch, now: datetime) -> JSON:
         meta: JSON = {"resourceVersion": str(batch.bookmark), "creationTimestamp": None}
@@ -101,7 +105,7 @@ class WatchEncoder:
             meta["annotations"] = {"k8s.io/initial-events-end": "true"}
         resource = self._kind.resource
         if self._format.shape == "Table":
-            tree = tables.table(self._kind, (), now, {"resourceVersion": str(batch.bookmark)}, self._include,
+            tree = tables.table(self._kind.columns, (), now, {"resourceVersion": str(batch.bookmark)}, self._include,
                                 version=self._format.version, headers=self._headers)  # fmt: skip
             # Clients read a table's bookmark off a row, as from kube-apiserver.
             tree["rows"] = [{"cells": [""] * len(self._kind.columns), "object": {

@@ -6,12 +6,12 @@ A table's cells are computed by the columns of the kind. Pure.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.kinds.base import Column
 from controlplane.apiserver.resource_cache import Entry
 from shared import codec
 from shared.api.errors import BadRequest
@@ -32,18 +32,18 @@ def include_object(value: str) -> str:
 
 
 @lru_cache(512)
-def _definitions(kind: Kind) -> list[JSON]:
+def _definitions(columns: tuple[Column, ...]) -> list[JSON]:
     return [
         {
             "name": column.name, "type": column.type, "format": column.format, "description": column.description,
             "priority": column.priority,
         }
-        for column in kind.columns
+        for column in columns
     ]  # fmt: skip
 
 
 def table(
-    kind: Kind,
+    columns: tuple[Column, ...],
     trees: Iterable[JSON],
     now: datetime,
     metadata: JSON,
@@ -55,13 +55,13 @@ def table(
     """A meta.k8s.io Table. ``metadata`` is its own ListMeta; ``headers`` whether it names its columns."""
     return {
         "kind": "Table", "apiVersion": f"meta.k8s.io/{version}", "metadata": metadata,
-        "columnDefinitions": _definitions(kind) if headers else None,
-        "rows": [_row(kind, tree, now, include, version) for tree in trees],
+        "columnDefinitions": _definitions(columns) if headers else None,
+        "rows": [_row(columns, tree, now, include, version) for tree in trees],
     }  # fmt: skip
 
 
-def _row(kind: Kind, tree: JSON, now: datetime, include: str, version: str) -> JSON:
-    row: JSON = {"cells": [_cell(column.cell, tree, now) for column in kind.columns]}
+def _row(columns: Sequence[Column], tree: JSON, now: datetime, include: str, version: str) -> JSON:
+    row: JSON = {"cells": [_cell(column.cell, tree, now) for column in columns]}
     if include == "Metadata":
         row["object"] = partial_object(tree, version)
     elif include == "Object":

@@ -140,5 +140,9 @@ def test_scale_in_every_form(cluster, web):
     cluster.kubectl("wait", web, "--for=jsonpath={.status.replicas}=1", "--timeout=30s")
     cluster.kubectl("patch", web, "--subresource=scale", "--type=merge", "-p", '{"spec":{"replicas":2}}')
     assert cluster.get(web)["spec"]["replicas"] == 2
+    cluster.kubectl("wait", web, "--for=jsonpath={.status.replicas}=2", "--timeout=30s")
+    header, row = cluster.kubectl("get", web, "--subresource=scale").stdout.splitlines()
+    assert header.split() == ["NAME", "DESIRED", "AVAILABLE", "AGE"]
+    assert row.split()[1:3] == ["2", "2"]
     cluster.kubectl("scale", "deployment", "--all", "--replicas=0")
     assert cluster.get(web)["spec"]["replicas"] == 0

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controlplane.apiserver.kinds.base import Kind
+from controlplane.apiserver.kinds.base import Column, Kind
 from shared import codec
 from shared.api.meta import JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``data`` is the JSON to send. ``is_object`` tells an object of the kind from a Status or a Scale."""
+    """``data`` is the JSON to send. ``is_object`` tells an object from a Status."""
 
     code: int
     data: bytes
     is_object: bool = True
+    columns: tuple[Column, ...] | None = None
+    """What the object is printed by, where not by its kind's columns."""
 
     def tree(self) -> JSON:
         tree: JSON = codec.decode(self.data)

@@ -6,7 +6,8 @@ from typing import Any
 
 from controlplane.apiserver import strategy
 from controlplane.apiserver.api import ApiServer
-from controlplane.apiserver.kinds.base import ScalePaths
+from controlplane.apiserver.kinds.base import Column, ScalePaths
+from controlplane.apiserver.kinds.cells import age_column, at
 from controlplane.apiserver.patching import apply_patch
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry
@@ -20,6 +21,26 @@ from shared.api.meta import JSON
 from shared.client.base import PatchType
 
 _NULL_PATHS = ScalePaths()
+
+_COLUMNS = (
+    Column(
+        "Name", "string", "Name of the object, unique within its namespace.", lambda obj, now: obj["metadata"]["name"]
+    ),
+    Column(
+        "Desired",
+        "integer",
+        "How many replicas are asked for.",
+        lambda obj, now: at(obj, "spec", "replicas", default=0),
+    ),
+    Column(
+        "Available",
+        "integer",
+        "How many replicas there are.",
+        lambda obj, now: at(obj, "status", "replicas", default=0),
+    ),
+    age_column(),
+)
+"""As kubectl prints a Scale (pkg/printers/internalversion, scaleColumnDefinitions)."""
 
 
 async def get(api: ApiServer, request: Request) -> Answer:
@@ -54,7 +75,7 @@ async def _modified(api: ApiServer, request: Request, change: Any, tries: int) -
 
 
 def _answer(scale: JSON) -> Answer:
-    return Answer(200, codec.encode(scale), is_object=False)
+    return Answer(200, codec.encode(scale), columns=_COLUMNS)
 
 
 def _apply(api: ApiServer, request: Request, old: JSON, scale: Any) -> JSON:
@@ -93,9 +114,9 @@ def _scale_of(request: Request, tree: JSON) -> JSON:
     paths = request.kind.scale or _NULL_PATHS
     was = tree["metadata"]
     meta = {key: was[key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if key in was}
-    replicas = _at(tree, paths.spec_replicas) or 0
-    status: JSON = {"replicas": _at(tree, paths.status_replicas) or 0}
-    if paths.selector and (selector := _at(tree, paths.selector)) is not None:
+    replicas = at(tree, *paths.spec_replicas.split(".")) or 0
+    status: JSON = {"replicas": at(tree, *paths.status_replicas.split(".")) or 0}
+    if paths.selector and (selector := at(tree, *paths.selector.split("."))) is not None:
         text = (
             selector
             if isinstance(selector, str)
@@ -111,14 +132,6 @@ def _scale_of(request: Request, tree: JSON) -> JSON:
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta,
         "spec": {"replicas": replicas} if replicas else {}, "status": status,
     }  # fmt: skip
-
-
-def _at(tree: Any, path: str) -> Any:
-    for part in path.split("."):
-        if not isinstance(tree, dict):
-            return None
-        tree = tree.get(part)
-    return tree
 
 
 def _put(tree: JSON, path: str, value: Any) -> None:
