@@ -1,4 +1,4 @@
-"""Engines, images and network namespaces for the integration tests; each is cleaned up by whoever made it."""
+"""Servers, engines, images and network namespaces for the integration tests; each is cleaned up by whoever made it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,30 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import Cluster
+from tests.hollow import hollow_cluster
+
 BUSYBOX = Path("/bin/busybox")
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 _CLONE_NEWNET = 0x40000000
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A server process for the tests of one file, without nodes."""
+    made = Cluster(tmp_path_factory.mktemp("server"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def hollow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A server process for the tests of one file with two nodes, ``hollow-0`` and ``hollow-1``, that only pretend."""
+    with hollow_cluster(tmp_path_factory.mktemp("hollow")) as made:
+        yield made
 
 
 @dataclass(frozen=True)

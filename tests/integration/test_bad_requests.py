@@ -7,16 +7,14 @@ import json
 
 import pytest
 
-from tests.cluster import Cluster, deployment
+from tests.cluster import deployment
 from tests.raw import CONFIG_MAPS, DEPLOYMENTS, JSON_PATCH, MERGE_PATCH, PODS, STRATEGIC_PATCH, Line, config_map
 
 YAML = "application/yaml"
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("bad"))
-    cluster.start()
+def cluster(cluster):
     cluster.apply(config_map("kept", data={"a": "1"}), deployment("kept", 0))
     yield cluster
     cluster.stop()

@@ -15,7 +15,6 @@ import pytest
 from shared import pki, tls
 from shared.client import kubeconfig
 from shared.cluster_pki import load_cluster_ca
-from tests.cluster import Cluster
 from tests.raw import CONFIG_MAPS, MERGE_PATCH, PATIENCE, Line, config_map
 
 HEAD = f"POST {CONFIG_MAPS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -24,9 +23,7 @@ SECRET = "abcdef.0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("broken"))
-    cluster.start()
+def cluster(cluster):
     cluster.apply(config_map("kept", data={"a": "1"}))
     yield cluster
     cluster.stop()

@@ -5,13 +5,11 @@ import json
 import pytest
 
 from tests.helm import CHART, Helm
-from tests.hollow import hollow_cluster
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with hollow_cluster(tmp_path_factory.mktemp("helm")) as cluster:
-        yield cluster
+def cluster(hollow):
+    return hollow
 
 
 @pytest.fixture(params=["4", "3"], ids=["helm 4", "helm 3"])

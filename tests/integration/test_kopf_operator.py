@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 
-from tests.cluster import Cluster, eventually
+from tests.cluster import eventually
 from tests.custom import crontab, definition
 
 OPERATOR = """\
@@ -25,14 +25,6 @@ def updated(spec, patch, **_):
 def deleted(name, **_):
     print("let go of", name, flush=True)
 """
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("kopf"))
-    cluster.start()
-    yield cluster
-    cluster.stop()
 
 
 @pytest.fixture

@@ -4,17 +4,9 @@ import json
 
 import pytest
 
-from tests.cluster import Cluster, deployment, eventually
+from tests.cluster import deployment, eventually
 
 CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1", "b": "2"}}
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("server"))
-    cluster.start()
-    yield cluster
-    cluster.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -7,21 +7,14 @@ import pytest
 
 from shared import pki, tls
 from shared.cluster_pki import load_cluster_ca
-from tests.cluster import Cluster, eventually
+from tests.cluster import eventually
 from tests.raw import Line
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("auth"))
-    cluster.start()
-    try:
-        eventually(
-            lambda: cluster.get("clusterrole", "view").get("rules"), "the default roles, the aggregated ones too"
-        )
-        yield cluster
-    finally:
-        cluster.stop()
+def cluster(cluster):
+    eventually(lambda: cluster.get("clusterrole", "view").get("rules"), "the default roles, the aggregated ones too")
+    return cluster
 
 
 def line_of(cluster, user, *groups):

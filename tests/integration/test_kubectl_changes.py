@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cluster import Cluster, deployment
+from tests.cluster import deployment
 
 CONFIG = """\
 apiVersion: v1
@@ -15,14 +15,6 @@ metadata:
 data:
   a: "{a}"
 """
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("changes"))
-    cluster.start()
-    yield cluster
-    cluster.stop()
 
 
 @pytest.fixture(autouse=True)

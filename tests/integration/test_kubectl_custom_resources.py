@@ -7,18 +7,10 @@ import time
 import pytest
 import yaml
 
-from tests.cluster import Cluster, eventually
+from tests.cluster import eventually
 from tests.custom import crontab, definition
 
 CRD = "crd/crontabs.stable.example.com"
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("custom"))
-    cluster.start()
-    yield cluster
-    cluster.stop()
 
 
 def manifest(tmp_path, *objects):

@@ -3,13 +3,11 @@
 import pytest
 
 from tests.cluster import deployment, eventually
-from tests.hollow import hollow_cluster
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with hollow_cluster(tmp_path_factory.mktemp("drain")) as cluster:
-        yield cluster
+def cluster(hollow):
+    return hollow
 
 
 def where(cluster):

@@ -1,16 +1,6 @@
 """The real kubectl with quotas, limits, classes, ingresses, claims and pod security, against a real server process."""
 
-import pytest
-
-from tests.cluster import Cluster, eventually
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("server"))
-    cluster.start()
-    yield cluster
-    cluster.stop()
+from tests.cluster import eventually
 
 
 def test_typed_creations(cluster):

@@ -9,15 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.cluster import Cluster, eventually
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("server"))
-    cluster.start()
-    yield cluster
-    cluster.stop()
+from tests.cluster import eventually
 
 
 def signing_request(name):

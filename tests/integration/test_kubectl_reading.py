@@ -7,15 +7,13 @@ import subprocess
 import pytest
 
 from tests.cluster import deployment, eventually, service
-from tests.hollow import hollow_cluster
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with hollow_cluster(tmp_path_factory.mktemp("reading")) as cluster:
-        cluster.apply(deployment("web", 5), service("web"))
-        cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-        yield cluster
+def cluster(hollow):
+    hollow.apply(deployment("web", 5), service("web"))
+    hollow.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    return hollow
 
 
 def lines(cluster, *arguments):

@@ -5,13 +5,11 @@ import json
 import pytest
 
 from tests.cluster import deployment
-from tests.hollow import hollow_cluster
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with hollow_cluster(tmp_path_factory.mktemp("rollouts")) as cluster:
-        yield cluster
+def cluster(hollow):
+    return hollow
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from tests.cluster import Cluster
-
 DEPLOYMENT = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -21,14 +19,6 @@ spec:
         image: {image}
         ports: [{{containerPort: 80}}]
 """
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("server-side"))
-    cluster.start()
-    yield cluster
-    cluster.stop()
 
 
 @pytest.fixture(autouse=True)

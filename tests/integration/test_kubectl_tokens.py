@@ -8,21 +8,16 @@ from http.client import HTTPSConnection
 import pytest
 
 from shared.cluster_pki import load_cluster_ca
-from tests.cluster import Cluster, eventually
+from tests.cluster import eventually
 from tests.raw import Line
 
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("tokens"))
-    cluster.start()
-    try:
-        cluster.kubectl("create", "serviceaccount", "robot")
-        yield cluster
-    finally:
-        cluster.stop()
+def cluster(cluster):
+    cluster.kubectl("create", "serviceaccount", "robot")
+    return cluster
 
 
 def create(cluster, *arguments):

@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from tests.cluster import Cluster
-
 TEMPLATE = {"metadata": {"labels": {"app": "w"}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
 SELECTED = {"selector": {"matchLabels": {"app": "w"}}, "template": TEMPLATE}
 ONCE = {"template": {"spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}}
@@ -28,15 +26,12 @@ OBJECTS = {
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("workloads"))
-    cluster.start()
+def cluster(cluster):
     cluster.apply(
         *({"apiVersion": version, "kind": kind, "metadata": {"name": "w"}, **rest}
           for version, kind, rest in OBJECTS.values())
     )  # fmt: skip
-    yield cluster
-    cluster.stop()
+    return cluster
 
 
 SHOWN = {

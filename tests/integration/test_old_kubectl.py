@@ -6,7 +6,6 @@ import subprocess
 import pytest
 
 from tests.cluster import deployment
-from tests.hollow import hollow_cluster
 from tests.packages import program
 
 MANIFEST = """\
@@ -18,11 +17,10 @@ data: {a: "1"}
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with hollow_cluster(tmp_path_factory.mktemp("old")) as cluster:
-        cluster.apply(deployment("web", 2))
-        cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-        yield cluster
+def cluster(hollow):
+    hollow.apply(deployment("web", 2))
+    hollow.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    return hollow
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,13 @@ from lightkube.resources.core_v1 import ConfigMap, Namespace, Node, Pod
 from lightkube.types import PatchType
 
 from tests.cluster import deployment
-from tests.hollow import hollow_cluster
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with hollow_cluster(tmp_path_factory.mktemp("clients")) as cluster:
-        cluster.apply(deployment("web", 2))
-        cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-        yield cluster
+def cluster(hollow):
+    hollow.apply(deployment("web", 2))
+    hollow.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    return hollow
 
 
 @pytest.mark.filterwarnings("ignore:Kubernetes version:UserWarning")  # kr8s knows of none newer than 1.35

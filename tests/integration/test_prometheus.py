@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from tests.cluster import Cluster, eventually, free_port
+from tests.cluster import eventually, free_port
 from tests.packages import program
 
 ACCOUNT = """\
@@ -41,12 +41,9 @@ scrape_configs:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("prometheus"))
-    cluster.start()
+def cluster(cluster):
     cluster.kubectl("apply", "-f", "-", text=ACCOUNT)
-    yield cluster
-    cluster.stop()
+    return cluster
 
 
 @pytest.fixture(scope="module")

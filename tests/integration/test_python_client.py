@@ -9,18 +9,16 @@ from kubernetes import client, config, dynamic, utils, watch
 from kubernetes.client.exceptions import ApiException
 
 from tests.cluster import deployment, eventually, service
-from tests.hollow import hollow_cluster
 
 NAMESPACE = "default"
 PATIENCE = 60
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with hollow_cluster(tmp_path_factory.mktemp("python")) as cluster:
-        cluster.apply(deployment("web", 3), service("web"))
-        cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-        yield cluster
+def cluster(hollow):
+    hollow.apply(deployment("web", 3), service("web"))
+    hollow.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    return hollow
 
 
 @pytest.fixture(scope="module")

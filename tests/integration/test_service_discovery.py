@@ -9,7 +9,6 @@ import urllib.request
 import pytest
 
 from tests.cluster import eventually, free_port
-from tests.hollow import hollow_cluster
 from tests.packages import program
 
 ROLES = ("node", "pod", "service", "endpoints", "endpointslice", "ingress")
@@ -64,11 +63,10 @@ spec:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with hollow_cluster(tmp_path_factory.mktemp("discovery")) as cluster:
-        cluster.kubectl("apply", "-f", "-", text=RIGHTS + "---\n" + WORKLOAD)
-        cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-        yield cluster
+def cluster(hollow):
+    hollow.kubectl("apply", "-f", "-", text=RIGHTS + "---\n" + WORKLOAD)
+    hollow.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    return hollow
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ from shared.client.cache import Cache
 from shared.work.clock import SystemClock
 from shared.work.queue import WorkQueue
 from shared.work.supervisor import Supervisor
+from tests.controllers import LateWatches
 
 FACTORIES = {"deployment-controller": DeploymentController, "replicaset-controller": ReplicaSetController}
 
@@ -176,21 +177,6 @@ def web(replicas: int, **spec: Any) -> JSON:
 
 def rolling(surge: int | str, unavailable: int | str) -> JSON:
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
-
-
-class LateWatches:
-    """A client whose watches tell everything ``late`` seconds later: what controllers read is always stale."""
-
-    def __init__(self, client: Client, late: float) -> None:
-        self._client, self._late = client, late
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    async def watch(self, resource: Any, namespace: str = "", **options: Any) -> AsyncIterator[Any]:
-        async for event in self._client.watch(resource, namespace, **options):
-            await asyncio.sleep(self._late)
-            yield event
 
 
 @asynccontextmanager
