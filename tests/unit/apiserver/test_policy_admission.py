@@ -11,14 +11,13 @@ from controlplane.apiserver.admission import Context, admit_create, check
 from controlplane.apiserver.admission.limit_ranger import ANNOTATION
 from controlplane.apiserver.admission.resource_quota import charges
 from controlplane.apiserver.identity import User
-from controlplane.apiserver.kinds.table import BY_GVK
 from shared import codec
 from shared.api.errors import Forbidden
 from shared.api.kinds import Resource
 from shared.api.policies import ResourceQuota
+from tests.kinds import ROWS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ROWS = {row.resource.kind: row for row in BY_GVK.values()}
 
 
 class Cluster:

@@ -7,15 +7,12 @@ import pytest
 
 from controlplane.apiserver.kinds.table import BY_GVK
 from shared import codec
+from tests.kinds import short
 
 HPA = BY_GVK["autoscaling", "v2", "HorizontalPodAutoscaler"]
 PDB = BY_GVK["policy", "v1", "PodDisruptionBudget"]
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TARGET = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
-
-
-def short(causes: Any) -> list[tuple[str, str]]:
-    return [(cause.reason.removeprefix("FieldValue"), cause.field) for cause in causes]
 
 
 def made(kind: Any, spec: Any, **status: Any) -> Any:

@@ -10,16 +10,13 @@ from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.job_indexes import read_indexes
 from controlplane.apiserver.kinds.table import BY_GVK
 from shared import codec
+from tests.kinds import short
 
 JOB, CRON_JOB = BY_GVK["batch", "v1", "Job"], BY_GVK["batch", "v1", "CronJob"]
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PODS: Any = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i:1"}]}}
 POLICY = "spec.podFailurePolicy.rules[0]"
 INDEXED: Any = {"completionMode": "Indexed", "completions": 10}
-
-
-def short(causes: Any) -> list[tuple[str, str]]:
-    return [(cause.reason.removeprefix("FieldValue"), cause.field) for cause in causes]
 
 
 def job(name: str = "x", **spec: Any) -> Any:

@@ -1,35 +1,10 @@
 """Ingresses, network policies and service ranges: what is filled in, what is refused, what a table shows."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from controlplane.apiserver.kinds.table import BY_GVK
-from shared import codec
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ROWS = {row.resource.kind: row for row in BY_GVK.values()}
-
-
-def short(causes: Any) -> list[tuple[str, str]]:
-    return [(cause.reason.removeprefix("FieldValue"), cause.field) for cause in causes]
-
-
-def defaulted(kind: str, obj: Any) -> Any:
-    made = codec.copy({"metadata": {"name": "x"}, **obj})
-    ROWS[kind].default(made)
-    return made
-
-
-def check(kind: str, obj: Any, old: Any = None) -> list[tuple[str, str]]:
-    before = None if old is None else defaulted(kind, old)
-    return short(ROWS[kind].validate(defaulted(kind, obj), before))
-
-
-def cells(kind: str, obj: Any) -> list[Any]:
-    return [column.cell({"metadata": {"name": "x"}, **obj}, NOW) for column in ROWS[kind].columns]
-
+from tests.kinds import ROWS, cells, check, defaulted, short
 
 BACKEND = {"service": {"name": "s", "port": {"number": 80}}}
 

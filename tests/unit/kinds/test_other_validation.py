@@ -10,12 +10,9 @@ from controlplane.apiserver.kinds.metadata import MAX_ANNOTATION_BYTES, validate
 from controlplane.apiserver.kinds.table import BY_GVK, BY_RESOURCE, KINDS
 from shared import codec
 from shared.api.errors import Cause
+from tests.kinds import short
 
 CONFIG_MAP, NAMESPACE = BY_GVK["", "v1", "ConfigMap"], BY_GVK["", "v1", "Namespace"]
-
-
-def short(causes: Any) -> list[tuple[str, str]]:
-    return [(cause.reason.removeprefix("FieldValue"), cause.field) for cause in causes]
 
 
 def meta(**more: Any) -> Any:

@@ -1,30 +1,12 @@
 """Quotas, limits, classes of priority and runtime: what is filled in, what is refused, what a table shows."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from controlplane.apiserver.kinds.metadata import validate_metadata
-from controlplane.apiserver.kinds.table import BY_GVK
 from shared import codec
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ROWS = {row.resource.kind: row for row in BY_GVK.values()}
-
-
-def short(causes: Any) -> list[tuple[str, str]]:
-    return [(cause.reason.removeprefix("FieldValue"), cause.field) for cause in causes]
-
-
-def check(kind: str, obj: Any, old: Any = None) -> list[tuple[str, str]]:
-    row, made = ROWS[kind], codec.copy({"metadata": {"name": "x"}, **obj})
-    row.default(made)
-    before = None
-    if old is not None:
-        before = codec.copy({"metadata": {"name": "x"}, **old})
-        row.default(before)
-    return short(row.validate(made, before))
+from tests.kinds import NOW, ROWS, check, short
 
 
 def limits(**item: Any) -> Any:

@@ -11,6 +11,7 @@ from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.table import BY_GVK
 from shared import codec
 from shared.api.errors import BadRequest
+from tests.kinds import short
 
 CONTEXT = Context(User("admin"))
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -32,10 +33,6 @@ def made(kind: str, **fields: Any) -> Any:
     obj = codec.copy({"metadata": {"name": "x", "namespace": "g"}, **fields})
     row(kind).default(obj)
     return obj
-
-
-def short(causes: Any) -> list[tuple[str, str]]:
-    return [(cause.reason.removeprefix("FieldValue"), cause.field) for cause in causes]
 
 
 def refused(kind: str, **spec: Any) -> list[tuple[str, str]]:
