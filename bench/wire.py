@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+JSON = "application/json"
 READ = 1 << 18
 """Bytes asked for at a time."""
 
@@ -41,7 +42,7 @@ class Driver:
         parts = urlsplit(server)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 443
         self._context, self._limit = context, limit
-        self._head = f"Host: {parts.netloc}\r\nAccept: application/json\r\n".encode()
+        self._head = f"Host: {parts.netloc}\r\n".encode()
         if token:
             self._head += f"Authorization: Bearer {token}\r\n".encode()
         self._poll = select.epoll()
@@ -49,9 +50,10 @@ class Driver:
         self._idle: list[_Connection] = []
         self._watches: list[_Connection] = []
 
-    def request(self, method: str, path: str, body: bytes = b"", content_type: str = "application/json") -> bytes:
+    def request(self, method: str, path: str, body: bytes = b"", content_type: str = JSON, accept: str = JSON) -> bytes:
         """The bytes of a request."""
-        head = b"%b %b HTTP/1.1\r\n%b" % (method.encode(), path.encode(), self._head)
+        start = b"%b %b HTTP/1.1\r\n" % (method.encode(), path.encode())
+        head = b"%b%bAccept: %b\r\n" % (start, self._head, accept.encode())
         if body:
             head += b"Content-Type: %b\r\nContent-Length: %d\r\n" % (content_type.encode(), len(body))
         return head + b"\r\n" + body

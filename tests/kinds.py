@@ -34,4 +34,4 @@ def check(kind: str, obj: Any, old: Any = None) -> list[tuple[str, str]]:
 
 def cells(kind: str, obj: Any) -> list[Any]:
     """Its row of the table at ``NOW``."""
-    return [column.cell({"metadata": {"name": "x"}, **obj}, NOW) for column in ROWS[kind].columns]
+    return [column.value({"metadata": {"name": "x"}, **obj}, NOW) for column in ROWS[kind].columns]

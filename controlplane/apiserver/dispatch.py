@@ -29,6 +29,7 @@ from controlplane.apiserver.request import (
     list_options,
     write_options,
 )
+from controlplane.apiserver.sending import BodyResponse
 from controlplane.apiserver.unserved import no_subresource, not_allowed, nothing
 from controlplane.apiserver.verbs import apply, bind, delete, evict, patch, read, scale, write
 from controlplane.apiserver.verbs.answer import Answer
@@ -112,7 +113,7 @@ class Dispatcher:
             raise nothing()  # served by a route of its own, where that part is built in
         entry = await read.get(self._api, call, query.get("resourceVersion", ""))
         if format.media_type == JSON_TYPE and not format.shape and not call.kind.deprecated:
-            return web.Response(body=entry.data, headers=_JSON_HEADERS)
+            return BodyResponse(body=entry.data, headers=_JSON_HEADERS)
         return await self._object(request, call, Answer(200, entry.data), format, query)
 
     async def _write(self, request: web.Request, call: Request, verb: str) -> Answer:
@@ -204,7 +205,7 @@ class Dispatcher:
     async def _list(
         self, request: web.Request, call: Request, page: read.Page, format: Format, query: Mapping[str, str]
     ) -> web.Response:
-        body = responses.list_bytes(call.kind, page, format, query, self._api.clock.now())
+        body = await responses.list_bytes(call.kind, page, format, query, self._api.clock.now())
         return await _respond(request, 200, body, format, call)
 
 
@@ -217,7 +218,7 @@ async def _respond(request: web.Request, code: int, body: bytes, format: Format,
         body = await asyncio.to_thread(_gzip, body)  # zlib lets the other threads run
         headers["Content-Encoding"] = "gzip"
         headers["Vary"] = "Accept-Encoding"
-    response = web.Response(status=code, body=body, headers=headers)
+    response = BodyResponse(status=code, body=body, headers=headers)
     for warning in told((*deprecation(call.kind), *call.warnings)):
         response.headers.add("Warning", warning_header(warning))
     return response

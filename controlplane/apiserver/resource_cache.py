@@ -43,7 +43,9 @@ _decode_labels = msgspec.json.Decoder(_Labelled).decode
 class Entry:
     """One object at one revision. ``data`` is its JSON as served."""
 
-    __slots__ = ("_fields", "_labels", "_object", "_versions", "cache", "data", "name", "namespace", "revision")
+    __slots__ = (
+        "_fields", "_labels", "_object", "_versions", "cache", "data", "name", "namespace", "printed", "revision",
+    )  # fmt: skip
 
     def __init__(self, cache: Shown, namespace: str, name: str, revision: int, data: bytes) -> None:
         self.cache, self.namespace, self.name, self.revision, self.data = cache, namespace, name, revision, data
@@ -51,6 +53,8 @@ class Entry:
         self._fields: Mapping[str, str] | None = None
         self._object: Any = None
         self._versions: dict[str, Entry] | None = None
+        self.printed: Any = None
+        """What ``tables`` keeps of it, once somebody wants it as a row."""
 
     @property
     def versions(self) -> dict[str, Entry]:
@@ -99,8 +103,8 @@ class Entry:
         return self._object
 
     def forget(self) -> None:
-        """Let go of the struct: this entry is the past, and structs are several times larger than bytes."""
-        self._object = None
+        """Let go of what is derived: this entry is the past, and a struct is several times larger than the bytes."""
+        self._object = self.printed = None
         for entry in (self._versions or {}).values():
             entry.forget()
 

@@ -1,15 +1,17 @@
 """Objects as other shapes: server-side tables, as kubectl prints them, and bare metadata.
 
-A table's cells are computed by the columns of the kind. Pure.
+A table's cells are computed by the columns of the kind, and kept with the cached object: what ages is told the time
+when it is shown. Metadata are copied as they are served. Pure, but for what it keeps; one event loop.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from controlplane.apiserver.kinds.base import Column
 from controlplane.apiserver.resource_cache import Entry
@@ -31,6 +33,60 @@ def include_object(value: str) -> str:
     return value
 
 
+class Printed(NamedTuple):
+    """What an object looks like in the table of ``columns``, which cells are ages, and where its metadata stand."""
+
+    columns: tuple[Column, ...]
+    cells: tuple[Any, ...]
+    aging: tuple[int, ...]
+    metadata: slice
+
+
+def printed(data: bytes, columns: tuple[Column, ...]) -> Printed:
+    """Read the cells off an object as it is served."""
+    where = _metadata(data)
+    tree: JSON = codec.decode(_without_managed_fields(data, where))
+    cells = tuple([_cell(column, tree) for column in columns])
+    return Printed(columns, cells, tuple([at for at, cell in enumerate(cells) if callable(cell)]), where)
+
+
+def kept(entry: Entry, columns: tuple[Column, ...]) -> Printed:
+    """The same of a cached object, read once: its cells change only with it, or with its kind's columns."""
+    found: Printed | None = entry.printed
+    if found is None or found.columns is not columns:
+        found = entry.printed = printed(entry.data, columns)
+    return found
+
+
+def row(printed: Printed, data: bytes, now: datetime, include: str, version: str = "v1") -> JSON:
+    """One row, to be encoded."""
+    shown: Any = None
+    if include == "Metadata":
+        shown = _partial(data[printed.metadata], version)
+    elif include == "Object":
+        shown = codec.Raw(data)
+    cells = list(printed.cells)
+    for at in printed.aging:
+        cells[at] = _aged(cells[at], now)
+    return {"cells": cells, "object": shown}
+
+
+def table(
+    columns: tuple[Column, ...], rows: list[JSON], metadata: JSON, *, version: str = "v1", headers: bool = True
+) -> JSON:
+    """A meta.k8s.io Table, to be encoded. ``metadata`` is its ListMeta; ``headers`` whether it names its columns."""
+    return {
+        "kind": "Table", "apiVersion": f"meta.k8s.io/{version}", "metadata": metadata,
+        "columnDefinitions": _definitions(columns) if headers else None,
+        "rows": rows,
+    }  # fmt: skip
+
+
+def partial_object(data: bytes, version: str = "v1") -> JSON:
+    """The object's metadata alone, to be encoded."""
+    return _partial(data[_metadata(data)], version)
+
+
 @lru_cache(512)
 def _definitions(columns: tuple[Column, ...]) -> list[JSON]:
     return [
@@ -42,54 +98,61 @@ def _definitions(columns: tuple[Column, ...]) -> list[JSON]:
     ]  # fmt: skip
 
 
-def table(
-    columns: tuple[Column, ...],
-    trees: Iterable[JSON],
-    now: datetime,
-    metadata: JSON,
-    include: str,
-    *,
-    version: str = "v1",
-    headers: bool = True,
-) -> JSON:
-    """A meta.k8s.io Table. ``metadata`` is its own ListMeta; ``headers`` whether it names its columns."""
+def _partial(metadata: bytes, version: str) -> JSON:
     return {
-        "kind": "Table", "apiVersion": f"meta.k8s.io/{version}", "metadata": metadata,
-        "columnDefinitions": _definitions(columns) if headers else None,
-        "rows": [_row(columns, tree, now, include, version) for tree in trees],
+        "kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": codec.Raw(metadata or b"{}"),
     }  # fmt: skip
 
 
-def _row(columns: Sequence[Column], tree: JSON, now: datetime, include: str, version: str) -> JSON:
-    row: JSON = {"cells": [_cell(column.cell, tree, now) for column in columns]}
-    if include == "Metadata":
-        row["object"] = partial_object(tree, version)
-    elif include == "Object":
-        row["object"] = tree
-    else:
-        row["object"] = None
-    return row
+class _Object(msgspec.Struct):
+    metadata: msgspec.Raw = msgspec.Raw()
 
 
-def _cell(cell: Any, tree: JSON, now: datetime) -> Any:
+class _Managed(msgspec.Struct, rename="camel"):
+    managed_fields: msgspec.Raw = msgspec.Raw()
+
+
+_object, _managed = msgspec.json.Decoder(_Object).decode, msgspec.json.Decoder(_Managed).decode
+
+
+def _metadata(data: bytes) -> slice:
+    """Where an object's metadata stand in its JSON, which is compact and has them before everything but its kind; an
+    empty slice where there are none, as in a review."""
+    length = len(_object(data).metadata)
+    start = data.index(_METADATA) + len(_METADATA) if length else 0
+    return slice(start, start + length)
+
+
+_METADATA = b'"metadata":'
+
+
+def _without_managed_fields(data: bytes, where: slice) -> bytes:
+    """The object without what no column shows, and what takes longest to decode."""
+    metadata = data[where]
+    fields = bytes(_managed(metadata).managed_fields) if metadata else b""
+    if not fields:
+        return data
+    lean = metadata.replace(b',"managedFields":' + fields, b"", 1)
+    return b"%b%b%b" % (data[: where.start], lean, data[where.stop :])
+
+
+def _cell(column: Column, tree: JSON) -> Any:
     try:
-        return cell(tree, now)
+        return column.cell(tree)
     except Exception:
         # One odd object must not hide all the others from `kubectl get`.
         logger.exception("a table cell cannot be computed", extra={"object_kind": tree.get("kind")})
-        return "<error>"
+        return ERROR
 
 
-def partial_object(tree: JSON, version: str = "v1") -> JSON:
-    """The object's metadata alone."""
-    return {
-        "kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": tree.get("metadata") or {},
-    }  # fmt: skip
+def _aged(cell: Any, now: datetime) -> Any:
+    try:
+        return cell(now)
+    except Exception:
+        logger.exception("a table cell cannot be aged")
+        return ERROR
 
 
-def partial_list(entries: Iterable[Entry], metadata: JSON, version: str = "v1") -> JSON:
-    """A PartialObjectMetadataList."""
-    return {
-        "kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{version}", "metadata": metadata,
-        "items": [partial_object(codec.decode(entry.data), version) for entry in entries],
-    }  # fmt: skip
+ERROR = "<error>"
+"""What a cell shows that cannot be computed."""

@@ -8,7 +8,6 @@ changed is pruned and defaulted when it is read (apiextensions-apiserver/pkg/api
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -237,15 +236,15 @@ def _columns(columns: Sequence[JSON] | None) -> Iterable[Column]:
         )  # fmt: skip
 
 
-def _cell(kind: str, find: Callable[[Any], list[Any]]) -> Callable[[JSON, datetime], Any]:
-    def cell(obj: JSON, now: datetime) -> Any:
+def _cell(kind: str, find: Callable[[Any], list[Any]]) -> Callable[[JSON], Any]:
+    def cell(obj: JSON) -> Any:
         found = find(obj)
-        return None if not found or found[0] is None else _shown(kind, found[0], now)
+        return None if not found or found[0] is None else _shown(kind, found[0])
 
     return cell
 
 
-def _shown(kind: str, value: Any, now: datetime) -> Any:
+def _shown(kind: str, value: Any) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind == "string":
         return _text(value)
@@ -256,7 +255,7 @@ def _shown(kind: str, value: Any, now: datetime) -> Any:
     if kind == "boolean":
         return value if isinstance(value, bool) else None
     if kind == "date" and isinstance(value, str):
-        shown = since(value, now)
+        shown = since(value)
         return "<invalid>" if shown == UNKNOWN else shown
     return None
 

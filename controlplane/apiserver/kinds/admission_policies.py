@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 
 from controlplane.apiserver.kinds.admission_rules import (
     default_rules,
@@ -171,12 +170,12 @@ def _param_ref(ref: JSON, path: str) -> Iterator[Cause]:
 # --- columns
 
 
-def _param_kind(obj: JSON, now: datetime) -> str:
+def _param_kind(obj: JSON) -> str:
     kind = at(obj, "spec", "paramKind")
     return "<unset>" if kind is None else f"{kind.get('apiVersion')}/{kind.get('kind')}"
 
 
-def _param(obj: JSON, now: datetime) -> str:
+def _param(obj: JSON) -> str:
     ref = at(obj, "spec", "paramRef")
     if ref is None:
         return "<unset>"
@@ -190,7 +189,7 @@ VALIDATING_ADMISSION_POLICY = Kind(
     columns=(
         name_column(),
         Column("Validations", "integer", "Number of rules that the policy has.",
-               lambda obj, now: len(at(obj, "spec", "validations", default=()))),
+               lambda obj: len(at(obj, "spec", "validations", default=()))),
         Column("ParamKind", "string", "Kind of the objects that parametrise the policy.", _param_kind),
         age_column(),
     ),

@@ -7,7 +7,6 @@ autoscaler goes below one pod.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 from controlplane.apiserver.kinds.autoscaler_metrics import SOURCES, canonical_amounts, validate_metric
@@ -129,12 +128,12 @@ def validate_status(obj: JSON, old: JSON | None) -> Iterable[Cause]:
         yield from non_negative(f"status.{field}", at(obj, "status", field))
 
 
-def _target(obj: JSON, now: datetime) -> str:
+def _target(obj: JSON) -> str:
     reference: JSON = at(obj, "spec", "scaleTargetRef", default={})
     return f"{reference.get('kind') or ''}/{reference.get('name') or ''}"
 
 
-def _metrics(obj: JSON, now: datetime) -> str:
+def _metrics(obj: JSON) -> str:
     """``cpu: 50%/80%``: what each metric is and should be; two of them at most."""
     metrics: Sequence[JSON] = at(obj, "spec", "metrics", default=())
     current: Sequence[JSON] = at(obj, "status", "currentMetrics", default=())
@@ -166,7 +165,7 @@ def _or_unknown(value: Any) -> str:
     return UNKNOWN if value is None else str(value)
 
 
-def _least(obj: JSON, now: datetime) -> str:
+def _least(obj: JSON) -> str:
     least = at(obj, "spec", "minReplicas")
     return "<unset>" if least is None else str(least)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from controlplane.apiserver.kinds.autoscaler import HORIZONTAL_POD_AUTOSCALER
@@ -176,8 +175,8 @@ def validate_status(obj: JSON, old: JSON | None) -> Iterable[Cause]:
     return HORIZONTAL_POD_AUTOSCALER.validate_status(to_v2(obj), None if old is None else to_v2(old))
 
 
-def _cell(column: Column) -> Callable[[JSON, datetime], Any]:
-    return lambda obj, now: column.cell(to_v2(obj), now)
+def _cell(column: Column) -> Callable[[JSON], Any]:
+    return lambda obj: column.cell(to_v2(obj))
 
 
 HORIZONTAL_POD_AUTOSCALER_V1 = replace(

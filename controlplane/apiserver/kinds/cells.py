@@ -1,12 +1,12 @@
 """Cells that many kinds' tables share: names, ages, containers, selectors.
 
-Pure; ages are told the time. The texts are those of Kubernetes' printers (pkg/printers/internalversion) and
+Pure; what ages is told the time later. The texts are those of Kubernetes' printers (pkg/printers/internalversion) and
 of k8s.io/apimachinery/pkg/util/duration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -58,10 +58,14 @@ def instant(text: str | None) -> datetime | None:
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
-def since(text: str | None, now: datetime) -> str:
+Aging = str | Callable[[datetime], str]
+"""A cell that may change with time; see ``Column``."""
+
+
+def since(text: str | None) -> Aging:
     """How long ago ``text`` was, or ``<unknown>``."""
     when = instant(text)
-    return UNKNOWN if when is None else human_duration(now - when)
+    return UNKNOWN if when is None else lambda now: human_duration(now - when)
 
 
 def at(tree: Any, *path: str, default: Any = None) -> Any:
@@ -77,7 +81,7 @@ def at(tree: Any, *path: str, default: Any = None) -> Any:
 
 def name_column(priority: int = 0) -> Column:
     return Column(
-        "Name", "string", "Name of the object, unique within its namespace.", lambda obj, now: obj["metadata"]["name"],
+        "Name", "string", "Name of the object, unique within its namespace.", lambda obj: obj["metadata"]["name"],
         format="name", priority=priority,
     )  # fmt: skip
 
@@ -85,13 +89,13 @@ def name_column(priority: int = 0) -> Column:
 def age_column(priority: int = 0) -> Column:
     return Column(
         "Age", "string", "Time since the object was created.",
-        lambda obj, now: since(obj["metadata"].get("creationTimestamp"), now), priority=priority,
+        lambda obj: since(obj["metadata"].get("creationTimestamp")), priority=priority,
     )  # fmt: skip
 
 
 def field_column(name: str, type: str, description: str, *path: str, default: Any, priority: int = 0) -> Column:
     """A column that shows a field as it is, ``default`` where it is not set or empty."""
-    return Column(name, type, description, lambda obj, now: at(obj, *path) or default, priority=priority)
+    return Column(name, type, description, lambda obj: at(obj, *path) or default, priority=priority)
 
 
 def format_labels(labels: Mapping[str, str] | None) -> str:
@@ -122,11 +126,11 @@ def container_columns(*template: str, priority: int = 1) -> tuple[Column, ...]:
     return (
         Column(
             "Containers", "string", "Names of each container in the template.",
-            lambda obj, now: ",".join(c.get("name", "") for c in containers(obj)), priority=priority,
+            lambda obj: ",".join(c.get("name", "") for c in containers(obj)), priority=priority,
         ),
         Column(
             "Images", "string", "Images referenced by each container in the template.",
-            lambda obj, now: ",".join(c.get("image", "") for c in containers(obj)), priority=priority,
+            lambda obj: ",".join(c.get("image", "") for c in containers(obj)), priority=priority,
         ),
     )  # fmt: skip
 
@@ -135,7 +139,7 @@ def selector_column(*path: str) -> Column:
     """The label selector at that path."""
     return Column(
         "Selector", "string", "Label selector for the pods that belong to the object.",
-        lambda obj, now: format_selector(at(obj, *path)), priority=1,
+        lambda obj: format_selector(at(obj, *path)), priority=1,
     )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind
 from controlplane.apiserver.kinds.causes import all_invalid, forbidden, immutable, invalid, required, too_long
@@ -103,7 +102,7 @@ def _unchanged(obj: JSON, old: JSON | None, fields: tuple[str, ...]) -> Iterable
             yield forbidden(field, detail)
 
 
-def _entries(obj: JSON, now: datetime) -> int:
+def _entries(obj: JSON) -> int:
     return len(obj.get("data") or ()) + len(obj.get("binaryData") or ())
 
 
@@ -124,7 +123,7 @@ SECRET = Kind(
     columns=(
         name_column(),
         field_column("Type", "string", "What the secret is for.", "type", default=""),
-        Column("Data", "string", "Number of entries.", lambda obj, now: len(obj.get("data") or ())),
+        Column("Data", "string", "Number of entries.", lambda obj: len(obj.get("data") or ())),
         age_column(),
     ),
     default=default_secret,

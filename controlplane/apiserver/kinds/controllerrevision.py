@@ -6,7 +6,6 @@ Pure. Rules and texts are those of pkg/apis/apps.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind
 from controlplane.apiserver.kinds.causes import immutable, non_negative, required
@@ -29,7 +28,7 @@ def validate(obj: JSON, old: JSON | None) -> Iterable[Cause]:
         yield from immutable("data", obj.get("data"), old.get("data"))
 
 
-def _controller(obj: JSON, now: datetime) -> str:
+def _controller(obj: JSON) -> str:
     """``statefulset.apps/web``: the owner that manages it."""
     for owner in obj["metadata"].get("ownerReferences") or ():
         if owner.get("controller"):

@@ -7,7 +7,6 @@ validation/validation.go), pkg/registry/customresourcedefinition (strategy.go, e
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Any
 
 from controlplane.apiserver.custom import jsonpath
@@ -331,7 +330,7 @@ def _formats(schema: Any) -> Iterator[str]:
             yield from _formats(inner)
 
 
-def _created(crd: JSON, now: datetime) -> Any:
+def _created(crd: JSON) -> Any:
     return crd["metadata"].get("creationTimestamp") or "0001-01-01T00:00:00Z"
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import zoneinfo
 from collections.abc import Iterable
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.causes import invalid, non_negative, not_supported, required
 from controlplane.apiserver.kinds.cells import (
     NONE,
+    Aging,
     age_column,
     at,
     container_columns,
@@ -116,18 +116,18 @@ def warnings(obj: JSON) -> Iterable[str]:
     return template_spec_warnings(template, "spec.jobTemplate.spec.template")
 
 
-def _suspended(obj: JSON, now: datetime) -> str:
+def _suspended(obj: JSON) -> str:
     suspend = at(obj, "spec", "suspend")
     return "<unset>" if suspend is None else str(bool(suspend))
 
 
-def _active(obj: JSON, now: datetime) -> int:
+def _active(obj: JSON) -> int:
     return len(at(obj, "status", "active", default=()))
 
 
-def _last(obj: JSON, now: datetime) -> str:
+def _last(obj: JSON) -> Aging:
     when = at(obj, "status", "lastScheduleTime")
-    return since(when, now) if when else NONE
+    return since(when) if when else NONE
 
 
 CRON_JOB = Kind(

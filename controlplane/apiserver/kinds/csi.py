@@ -6,7 +6,6 @@ Pure. Rules and texts are those of pkg/apis/storage.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 
 from controlplane.apiserver.kinds import persistentvolume
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
@@ -79,12 +78,12 @@ def validate_driver(obj: JSON, old: JSON | None) -> Iterable[Cause]:
         yield from immutable("spec.volumeLifecycleModes", *modes)
 
 
-def _tokens(obj: JSON, now: datetime) -> str:
+def _tokens(obj: JSON) -> str:
     requests = at(obj, "spec", "tokenRequests")
     return UNSET if requests is None else ",".join(request.get("audience") or "" for request in requests)
 
 
-def _modes(obj: JSON, now: datetime) -> str:
+def _modes(obj: JSON) -> str:
     return ",".join(at(obj, "spec", "volumeLifecycleModes", default=())) or NONE
 
 
@@ -229,7 +228,7 @@ CSI_NODE = Kind(
     columns=(
         name_column(),
         Column("Drivers", "integer", "Number of drivers on the node.",
-               lambda obj, now: len(at(obj, "spec", "drivers", default=()))),
+               lambda obj: len(at(obj, "spec", "drivers", default=()))),
         age_column(),
     ),
     default=default_node,
@@ -254,7 +253,7 @@ VOLUME_ATTACHMENT = Kind(
     columns=(
         name_column(),
         Column("Attacher", "string", "The CSI driver that attaches.",
-               lambda obj, now: at(obj, "spec", "attacher", default=""), format="name"),
+               lambda obj: at(obj, "spec", "attacher", default=""), format="name"),
         field_column("PV", "string", "The volume that is attached.", "spec", "source", "persistentVolumeName",
                      default=""),
         field_column("Node", "string", "The node that it is attached to.", "spec", "nodeName", default=""),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.causes import duplicate, forbidden, immutable, invalid, not_supported, required
@@ -116,7 +116,7 @@ def validate_status(csr: JSON, old: JSON | None) -> Iterable[Cause]:
     return found
 
 
-def _condition(csr: JSON, now: datetime) -> str:
+def _condition(csr: JSON) -> str:
     types = {c.get("type") for c in at(csr, "status", "conditions", default=())}
     word = "Denied" if "Denied" in types else "Approved" if "Approved" in types else "Pending"
     if "Failed" in types:
@@ -124,7 +124,7 @@ def _condition(csr: JSON, now: datetime) -> str:
     return f"{word},Issued" if at(csr, "status", "certificate") else word
 
 
-def _duration(csr: JSON, now: datetime) -> str:
+def _duration(csr: JSON) -> str:
     seconds = at(csr, "spec", "expirationSeconds")
     return NONE if seconds is None else human_duration(timedelta(seconds=seconds))
 

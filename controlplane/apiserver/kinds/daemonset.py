@@ -7,7 +7,6 @@ admission keeps.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.causes import immutable, invalid, non_negative, not_supported, required
@@ -108,7 +107,7 @@ def validate_status(obj: JSON, old: JSON | None) -> Iterable[Cause]:
     yield from validate_collisions(status, old)
 
 
-def _node_selector(obj: JSON, now: datetime) -> str:
+def _node_selector(obj: JSON) -> str:
     return format_labels(at(obj, "spec", "template", "spec", "nodeSelector"))
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from controlplane.apiserver.kinds.base import Column, Kind, ScalePaths, Subresource
@@ -113,7 +112,7 @@ def validate_status(obj: JSON, old: JSON | None) -> Iterable[Cause]:
     yield from validate_collisions(status, old)
 
 
-def _ready(obj: JSON, now: datetime) -> str:
+def _ready(obj: JSON) -> str:
     return f"{at(obj, 'status', 'readyReplicas', default=0)}/{at(obj, 'spec', 'replicas', default=0)}"
 
 

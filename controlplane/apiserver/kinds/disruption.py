@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.causes import (
@@ -95,7 +94,7 @@ def _condition(condition: JSON, path: str) -> Iterable[Cause]:
 
 
 def _limit(name: str, description: str, field: str) -> Column:
-    def cell(obj: JSON, now: datetime) -> str:
+    def cell(obj: JSON) -> str:
         return str(at(obj, "spec", field, default="N/A"))
 
     return Column(name, "string", description, cell)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Any
 
 from controlplane.apiserver.kinds.base import Column, Kind
@@ -153,7 +152,7 @@ def _slice_ports(ports: Any) -> Iterator[Cause]:
         yield from _protocol(port, path)
 
 
-def _endpoints_cell(obj: JSON, now: datetime) -> str:
+def _endpoints_cell(obj: JSON) -> str:
     subsets = obj.get("subsets") or ()
     if not subsets:
         return NONE
@@ -168,12 +167,12 @@ def _endpoints_cell(obj: JSON, now: datetime) -> str:
     return first_few(listed, "")
 
 
-def _ports_cell(obj: JSON, now: datetime) -> str:
+def _ports_cell(obj: JSON) -> str:
     ports = obj.get("ports") or ()
     return first_few([str(p["port"] if p.get("port") is not None else p.get("name") or "*") for p in ports], "<unset>")
 
 
-def _addresses_cell(obj: JSON, now: datetime) -> str:
+def _addresses_cell(obj: JSON) -> str:
     endpoints = obj.get("endpoints") or ()
     return first_few([a for endpoint in endpoints for a in endpoint.get("addresses") or ()], "<unset>")
 

@@ -6,12 +6,11 @@ Pure. Rules and texts are those of pkg/apis/core/validation/events.go.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from controlplane.apiserver.kinds.base import Column, Kind
 from controlplane.apiserver.kinds.causes import invalid, required
-from controlplane.apiserver.kinds.cells import at, field_column, name_column, since
+from controlplane.apiserver.kinds.cells import Aging, at, field_column, name_column, since
 from shared.api import kinds
 from shared.api.errors import Cause
 from shared.api.meta import JSON
@@ -36,31 +35,31 @@ def validate(event: JSON, old: JSON | None) -> Iterable[Cause]:
             yield invalid("type", event.get("type") or "", "has invalid value: valid values are Normal, Warning")
 
 
-def _first_seen(event: JSON, now: datetime) -> str:
-    return since(event.get("firstTimestamp") or event.get("eventTime"), now)
+def _first_seen(event: JSON) -> Aging:
+    return since(event.get("firstTimestamp") or event.get("eventTime"))
 
 
-def _last_seen(event: JSON, now: datetime) -> str:
+def _last_seen(event: JSON) -> Aging:
     if event.get("series"):
-        return since(at(event, "series", "lastObservedTime"), now)
+        return since(at(event, "series", "lastObservedTime"))
     if event.get("lastTimestamp"):
-        return since(event["lastTimestamp"], now)
-    return _first_seen(event, now)
+        return since(event["lastTimestamp"])
+    return _first_seen(event)
 
 
-def _count(event: JSON, now: datetime) -> int:
+def _count(event: JSON) -> int:
     if event.get("series"):
         return int(at(event, "series", "count", default=0))
     return int(event.get("count") or 1)
 
 
-def _object(event: JSON, now: datetime) -> str:
+def _object(event: JSON) -> str:
     kind = at(event, "involvedObject", "kind", default="").lower()
     name = at(event, "involvedObject", "name", default="")
     return f"{kind}/{name}" if name else kind
 
 
-def _source(event: JSON, now: datetime) -> str:
+def _source(event: JSON) -> str:
     component = at(event, "source", "component") or event.get("reportingComponent") or ""
     host = at(event, "source", "host") or event.get("reportingInstance") or ""
     return f"{component}, {host}" if host else component
@@ -89,7 +88,7 @@ EVENT = Kind(
         field_column("Subobject", "string", "Part of the object.", "involvedObject", "fieldPath", default="",
                      priority=1),
         Column("Source", "string", "Who saw it.", _source, priority=1),
-        Column("Message", "string", "What happened.", lambda obj, now: (obj.get("message") or "").strip()),
+        Column("Message", "string", "What happened.", lambda obj: (obj.get("message") or "").strip()),
         Column("First Seen", "string", "When it happened first.", _first_seen, priority=1),
         Column("Count", "string", "How often it happened.", _count, priority=1),
         name_column(priority=1),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from controlplane.apiserver.kinds.base import Column, Kind
@@ -118,8 +117,8 @@ def selectable(event: JSON) -> Mapping[str, str]:
 
 
 def _cell(column: Column) -> Column:
-    def cell(event: JSON, now: datetime) -> Any:
-        return column.cell(to_core(event), now)
+    def cell(event: JSON) -> Any:
+        return column.cell(to_core(event))
 
     return replace(column, cell=cell)
 

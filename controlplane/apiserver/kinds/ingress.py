@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.causes import (
@@ -167,7 +166,7 @@ def validate_status(obj: JSON, old: JSON | None) -> Iterable[Cause]:
                 yield invalid(f"{path}.hostname", host, "must be a DNS name, not an IP address")
 
 
-def _hosts(obj: JSON, now: datetime) -> str:
+def _hosts(obj: JSON) -> str:
     rules = at(obj, "spec", "rules", default=())
     found: list[str] = []
     for rule in rules:
@@ -178,7 +177,7 @@ def _hosts(obj: JSON, now: datetime) -> str:
     return ",".join(found) or "*"
 
 
-def _address(obj: JSON, now: datetime) -> str:
+def _address(obj: JSON) -> str:
     entries = at(obj, "status", "loadBalancer", "ingress", default=())
     text = ",".join(str(entry.get("ip") or entry.get("hostname") or "") for entry in entries).strip(",")
     return f"{text[: _ADDRESS_WIDTH - 3]}..." if len(text) > _ADDRESS_WIDTH else text
@@ -232,7 +231,7 @@ def _scope(parameters: JSON, path: str) -> Iterator[Cause]:
         yield from all_invalid(f"{path}.namespace", namespace, names.dns_label(namespace))
 
 
-def _parameters(obj: JSON, now: datetime) -> str:
+def _parameters(obj: JSON) -> str:
     ref = at(obj, "spec", "parameters")
     if ref is None:
         return NONE
@@ -250,7 +249,7 @@ INGRESS = Kind(
         Column("Hosts", "string", "Host names that it serves.", _hosts),
         Column("Address", "string", "Where it is served.", _address),
         Column("Ports", "string", "Ports that it is served at.",
-               lambda obj, now: "80, 443" if at(obj, "spec", "tls") else "80"),
+               lambda obj: "80, 443" if at(obj, "spec", "tls") else "80"),
         age_column(),
     ),
     subresources=(Subresource("status", ("get", "patch", "update")),),

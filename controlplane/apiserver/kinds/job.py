@@ -7,11 +7,11 @@ Pure. Rules and texts are those of pkg/apis/batch and pkg/registry/batch/job, wi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.causes import immutable, invalid, required
 from controlplane.apiserver.kinds.cells import (
+    Aging,
     age_column,
     at,
     container_columns,
@@ -161,14 +161,14 @@ def selectable(obj: JSON) -> Mapping[str, str]:
     return {"status.successful": str(at(obj, "status", "succeeded", default=0)) if obj else ""}
 
 
-def _status(obj: JSON, now: datetime) -> str:
+def _status(obj: JSON) -> str:
     for type_, shown in _STATES:
         if is_true(obj, type_) if type_ else obj["metadata"].get("deletionTimestamp"):
             return shown
     return "Running"
 
 
-def _completions(obj: JSON, now: datetime) -> str:
+def _completions(obj: JSON) -> str:
     succeeded = at(obj, "status", "succeeded", default=0)
     if (wanted := at(obj, "spec", "completions")) is not None:
         return f"{succeeded}/{wanted}"
@@ -176,11 +176,11 @@ def _completions(obj: JSON, now: datetime) -> str:
     return f"{succeeded}/1 of {parallel}" if parallel > 1 else f"{succeeded}/1"
 
 
-def _duration(obj: JSON, now: datetime) -> str:
-    started = instant(at(obj, "status", "startTime"))
+def _duration(obj: JSON) -> Aging:
+    started, ended = instant(at(obj, "status", "startTime")), instant(at(obj, "status", "completionTime"))
     if started is None:
         return ""
-    return human_duration((instant(at(obj, "status", "completionTime")) or now) - started)
+    return human_duration(ended - started) if ended else lambda now: human_duration(now - started)
 
 
 JOB = Kind(

@@ -121,7 +121,7 @@ LIMIT_RANGE = Kind(
         name_column(),
         Column(
             "Created At", "date", "When the object was created.",
-            lambda obj, now: obj["metadata"].get("creationTimestamp") or "0001-01-01T00:00:00Z",
+            lambda obj: obj["metadata"].get("creationTimestamp") or "0001-01-01T00:00:00Z",
         ),
     ),
     default=default,

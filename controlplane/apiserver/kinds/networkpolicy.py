@@ -122,7 +122,7 @@ NETWORK_POLICY = Kind(
     columns=(
         name_column(),
         Column("Pod-Selector", "string", "Labels of the pods that it is for.",
-               lambda obj, now: format_selector(at(obj, "spec", "podSelector"))),
+               lambda obj: format_selector(at(obj, "spec", "podSelector"))),
         age_column(),
     ),
     default=default,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.causes import all_invalid, duplicate, forbidden, invalid, required
@@ -96,13 +95,13 @@ def validate_status(node: JSON, old: JSON | None) -> Iterable[Cause]:
                 yield invalid(f"status.{name}[{resource}]", amount, detail)
 
 
-def _status(node: JSON, now: datetime) -> str:
+def _status(node: JSON) -> str:
     ready = next((c for c in at(node, "status", "conditions", default=()) if c.get("type") == "Ready"), None)
     word = "Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"
     return f"{word},SchedulingDisabled" if at(node, "spec", "unschedulable") else word
 
 
-def _roles(node: JSON, now: datetime) -> str:
+def _roles(node: JSON) -> str:
     roles: set[str] = set()
     for key, value in (node["metadata"].get("labels") or {}).items():
         if key.startswith(_ROLE_PREFIX):
@@ -113,7 +112,7 @@ def _roles(node: JSON, now: datetime) -> str:
 
 
 def _address(type_: str) -> Column:
-    def cell(node: JSON, now: datetime) -> str:
+    def cell(node: JSON) -> str:
         listed = at(node, "status", "addresses", default=())
         return next((str(a.get("address")) for a in listed if a.get("type") == type_), NONE)
 

@@ -6,7 +6,6 @@ Pure. Rules and texts are those of pkg/apis/core (ValidatePersistentVolume, SetD
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.causes import all_invalid, forbidden, immutable, invalid, not_supported, required
@@ -153,7 +152,7 @@ def short_modes(modes: Iterable[str] | None) -> str:
     return ",".join(short for mode, short in _SHORT_MODES if mode in (modes or ()))
 
 
-def phase(obj: JSON, now: datetime) -> str:
+def phase(obj: JSON) -> str:
     """Of a volume or a claim."""
     return "Terminating" if obj["metadata"].get("deletionTimestamp") else at(obj, "status", "phase", default="")
 
@@ -164,13 +163,13 @@ def storage_class(obj: JSON) -> str:
     return str(annotations.get(BETA_CLASS) or at(obj, "spec", "storageClassName", default=""))
 
 
-def _claim(obj: JSON, now: datetime) -> str:
+def _claim(obj: JSON) -> str:
     claim = at(obj, "spec", "claimRef", default={})
     return f"{claim.get('namespace') or ''}/{claim.get('name') or ''}" if claim else ""
 
 
 CLASS_COLUMNS = (
-    Column("StorageClass", "string", "Class of the storage.", lambda obj, now: storage_class(obj)),
+    Column("StorageClass", "string", "Class of the storage.", lambda obj: storage_class(obj)),
     field_column("VolumeAttributesClass", "string", "Class of the volume's attributes.", "spec",
                  "volumeAttributesClassName", default=UNSET),
 )  # fmt: skip
@@ -187,7 +186,7 @@ PERSISTENT_VOLUME = Kind(
         name_column(),
         field_column("Capacity", "string", "How much it holds.", "spec", "capacity", "storage", default="0"),
         Column("Access Modes", "string", "How it can be mounted.",
-               lambda obj, now: short_modes(at(obj, "spec", "accessModes"))),
+               lambda obj: short_modes(at(obj, "spec", "accessModes"))),
         field_column("Reclaim Policy", "string", "What becomes of it when its claim is gone.", "spec",
                      "persistentVolumeReclaimPolicy", default=""),
         Column("Status", "string", "Whether it is available, bound or released.", phase),

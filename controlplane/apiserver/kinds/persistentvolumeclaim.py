@@ -6,7 +6,6 @@ Pure. Rules and texts are those of pkg/apis/core (ValidatePersistentVolumeClaim)
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.causes import all_invalid, forbidden, immutable, invalid, not_supported, required
@@ -162,7 +161,7 @@ def validate_status(obj: JSON, old: JSON | None) -> Iterable[Cause]:
 
 
 def _when_bound(*path: str, modes: bool = False) -> Column:
-    def cell(obj: JSON, now: datetime) -> str:
+    def cell(obj: JSON) -> str:
         if not at(obj, "spec", "volumeName"):
             return ""
         value = at(obj, *path)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from controlplane.apiserver.kinds.base import Column
-from controlplane.apiserver.kinds.cells import NONE, age_column, at, human_duration, instant, name_column
+from controlplane.apiserver.kinds.cells import NONE, Aging, age_column, at, human_duration, instant, name_column
 from shared.api.meta import JSON
 
 
@@ -119,24 +119,39 @@ def _is_true(conditions: Sequence[JSON], type_: str) -> bool:
     return any(c.get("type") == type_ and c.get("status") == "True" for c in conditions)
 
 
-def _ready(pod: JSON, now: datetime) -> str:
-    summary = summarize(pod)
+class _Memo:
+    """The summary of the pod that was looked at last: three cells of a row want it, one after the other."""
+
+    pod: JSON | None = None
+    summary: PodSummary
+
+    def __call__(self, pod: JSON) -> PodSummary:
+        if self.pod is not pod:
+            self.pod, self.summary = pod, summarize(pod)
+        return self.summary
+
+
+_summary = _Memo()
+
+
+def _ready(pod: JSON) -> str:
+    summary = _summary(pod)
     return f"{summary.ready}/{summary.total}"
 
 
-def _restarts(pod: JSON, now: datetime) -> str:
-    summary = summarize(pod)
-    if summary.restarts and summary.last_restart is not None:
-        return f"{summary.restarts} ({human_duration(now - summary.last_restart)} ago)"
-    return str(summary.restarts)
+def _restarts(pod: JSON) -> Aging:
+    _, _, _, restarts, last = _summary(pod)
+    if restarts and last is not None:
+        return lambda now: f"{restarts} ({human_duration(now - last)} ago)"
+    return str(restarts)
 
 
-def _ip(pod: JSON, now: datetime) -> str:
+def _ip(pod: JSON) -> str:
     addresses = at(pod, "status", "podIPs", default=())
     return str((addresses[0].get("ip") if addresses else at(pod, "status", "podIP")) or NONE)
 
 
-def _gates(pod: JSON, now: datetime) -> str:
+def _gates(pod: JSON) -> str:
     gates = at(pod, "spec", "readinessGates", default=())
     if not gates:
         return NONE
@@ -148,13 +163,13 @@ def _gates(pod: JSON, now: datetime) -> str:
 COLUMNS = (
     name_column(),
     Column("Ready", "string", "Containers that are ready, of all containers.", _ready),
-    Column("Status", "string", "The state of the pod in one word.", lambda pod, now: summarize(pod).reason),
+    Column("Status", "string", "The state of the pod in one word.", lambda pod: _summary(pod).reason),
     Column("Restarts", "string", "How often its containers were restarted, and when last.", _restarts),
     age_column(),
     Column("IP", "string", "Address of the pod.", _ip, priority=1),
     Column("Node", "string", "Node that the pod is bound to.",
-           lambda pod, now: at(pod, "spec", "nodeName") or NONE, priority=1),
+           lambda pod: at(pod, "spec", "nodeName") or NONE, priority=1),
     Column("Nominated Node", "string", "Node that is being made free for the pod.",
-           lambda pod, now: at(pod, "status", "nominatedNodeName") or NONE, priority=1),
+           lambda pod: at(pod, "status", "nominatedNodeName") or NONE, priority=1),
     Column("Readiness Gates", "string", "Readiness gates that are true, of all.", _gates, priority=1),
 )  # fmt: skip

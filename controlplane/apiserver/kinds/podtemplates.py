@@ -31,7 +31,7 @@ POD_TEMPLATE = Kind(
         *container_columns("template", priority=0),
         Column(
             "Pod Labels", "string", "Labels of the pods made of it.",
-            lambda obj, now: format_labels(at(obj, "template", "metadata", "labels")),
+            lambda obj: format_labels(at(obj, "template", "metadata", "labels")),
         ),
     ),
     default=default,

@@ -6,7 +6,6 @@ Pure. Rules and texts are those of pkg/apis/rbac.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Any
 
 from controlplane.apiserver.kinds.base import Column, Kind
@@ -117,16 +116,16 @@ def validate_cluster_role_binding(obj: JSON, old: JSON | None) -> Iterable[Cause
 # --- columns
 
 
-def _created(obj: JSON, now: datetime) -> Any:
+def _created(obj: JSON) -> Any:
     return obj["metadata"].get("creationTimestamp") or "0001-01-01T00:00:00Z"
 
 
-def _role(obj: JSON, now: datetime) -> str:
+def _role(obj: JSON) -> str:
     return f"{at(obj, 'roleRef', 'kind', default='')}/{at(obj, 'roleRef', 'name', default='')}"
 
 
 def _subjects(kind: str) -> Column:
-    def cell(obj: JSON, now: datetime) -> str:
+    def cell(obj: JSON) -> str:
         found = (subject for subject in obj.get("subjects") or () if subject.get("kind") == kind)
         if kind == "ServiceAccount":
             return ", ".join(f"{subject.get('namespace', '')}/{subject.get('name', '')}" for subject in found)

@@ -87,7 +87,7 @@ REPLICATION_CONTROLLER = Kind(
         *container_columns("spec", "template"),
         Column(
             "Selector", "string", "Labels of the pods that belong to the object.",
-            lambda obj, now: format_labels(at(obj, "spec", "selector")), priority=1,
+            lambda obj: format_labels(at(obj, "spec", "selector")), priority=1,
         ),
     ),
     subresources=(

@@ -6,7 +6,6 @@ Pure. Rules and texts are those of ValidateResourceQuota in pkg/apis/core/valida
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
@@ -120,7 +119,7 @@ def _conflicts(scopes: Sequence[str], shown: Any, path: str) -> Iterator[Cause]:
 
 
 def _usage(limits: bool) -> Any:
-    def cell(obj: JSON, now: datetime) -> str:
+    def cell(obj: JSON) -> str:
         hard, used = at(obj, "status", "hard", default={}), at(obj, "status", "used", default={})
         chosen = [name for name in sorted(hard) if name.startswith("limits.") is limits]
         return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in chosen)

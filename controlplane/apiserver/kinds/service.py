@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.causes import (
@@ -216,12 +215,12 @@ def _update(spec: JSON, old: JSON) -> Iterable[Cause]:
         yield invalid("spec.clusterIPs[0]", [], "primary clusterIP can not be unset")
 
 
-def _cluster_ip(service: JSON, now: datetime) -> str:
+def _cluster_ip(service: JSON) -> str:
     addresses = at(service, "spec", "clusterIPs", default=())
     return str((addresses[0] if addresses else at(service, "spec", "clusterIP")) or NONE)
 
 
-def _external_ip(service: JSON, now: datetime) -> str:
+def _external_ip(service: JSON) -> str:
     spec: JSON = service.get("spec") or {}
     outside = [str(address) for address in spec.get("externalIPs") or ()]
     if spec.get("type") == "ExternalName":
@@ -235,7 +234,7 @@ def _external_ip(service: JSON, now: datetime) -> str:
     return ",".join([*([balanced] if balanced else []), *outside]) or "<pending>"
 
 
-def _ports(service: JSON, now: datetime) -> str:
+def _ports(service: JSON) -> str:
     def one(port: JSON) -> str:
         node = f":{port['nodePort']}" if port.get("nodePort") else ""
         return f"{port.get('port')}{node}/{port.get('protocol')}"
@@ -263,7 +262,7 @@ SERVICE = Kind(
         Column("Port(s)", "string", "Ports of the service.", _ports),
         age_column(),
         Column("Selector", "string", "Labels of the pods behind the service.",
-               lambda obj, now: format_labels(at(obj, "spec", "selector")), priority=1),
+               lambda obj: format_labels(at(obj, "spec", "selector")), priority=1),
     ),
     subresources=(Subresource("status", ("get", "patch", "update")),),
     default=default,

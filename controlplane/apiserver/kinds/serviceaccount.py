@@ -15,7 +15,7 @@ SERVICE_ACCOUNT = Kind(
     short_names=("sa",),
     columns=(
         name_column(),
-        Column("Secrets", "string", "Number of secrets.", lambda obj, now: len(obj.get("secrets") or ())),
+        Column("Secrets", "string", "Number of secrets.", lambda obj: len(obj.get("secrets") or ())),
         age_column(),
     ),
     subresources=(Subresource("token", ("create",), kind="TokenRequest", group="authentication.k8s.io", version="v1"),),

@@ -6,7 +6,6 @@ Pure. Rules and texts are those of pkg/apis/networking.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.causes import all_invalid, immutable, invalid, required
@@ -75,7 +74,7 @@ def validate_address(obj: JSON, old: JSON | None) -> Iterable[Cause]:
         yield from all_invalid(f"{path}.namespace", namespace, names.path_segment(namespace))
 
 
-def _parent(obj: JSON, now: datetime) -> str:
+def _parent(obj: JSON) -> str:
     parent = at(obj, "spec", "parentRef")
     if parent is None:
         return NONE
@@ -90,7 +89,7 @@ SERVICE_CIDR = Kind(
     columns=(
         name_column(),
         Column("CIDRs", "string", "Ranges of service addresses.",
-               lambda obj, now: ",".join(at(obj, "spec", "cidrs", default=()))),
+               lambda obj: ",".join(at(obj, "spec", "cidrs", default=()))),
         age_column(),
     ),
     subresources=(Subresource("status", ("get", "patch", "update")),),

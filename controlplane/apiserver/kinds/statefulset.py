@@ -7,7 +7,6 @@ MaxUnavailableStatefulSet is off: ``maxUnavailable`` is kept where it is given, 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind, ScalePaths, Subresource
 from controlplane.apiserver.kinds.causes import all_invalid, forbidden, invalid, non_negative, not_supported, required
@@ -138,7 +137,7 @@ def validate_status(obj: JSON, old: JSON | None) -> Iterable[Cause]:
     yield from validate_collisions(status, old)
 
 
-def _ready(obj: JSON, now: datetime) -> str:
+def _ready(obj: JSON) -> str:
     return f"{at(obj, 'status', 'readyReplicas', default=0)}/{at(obj, 'spec', 'replicas', default=0)}"
 
 

@@ -6,7 +6,6 @@ Pure. Rules and texts are those of pkg/apis/storage.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 
 from controlplane.apiserver.kinds.base import Column, Kind
 from controlplane.apiserver.kinds.causes import (
@@ -105,7 +104,7 @@ def validate_attributes(obj: JSON, old: JSON | None) -> Iterable[Cause]:
         yield required("parameters", "must contain at least one key/value pair")
 
 
-def _name(obj: JSON, now: datetime) -> str:
+def _name(obj: JSON) -> str:
     name = str(obj["metadata"]["name"])
     return f"{name} (default)" if is_default(obj) else name
 

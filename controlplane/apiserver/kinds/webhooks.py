@@ -6,7 +6,6 @@ Pure. Rules and texts are those of pkg/apis/admissionregistration.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -123,7 +122,7 @@ def _url(url: str, path: str) -> Iterator[Cause]:
             yield invalid(path, value, f"{name} are not permitted in the URL")
 
 
-def _count(obj: JSON, now: datetime) -> int:
+def _count(obj: JSON) -> int:
     return len(obj.get("webhooks") or ())
 
 

@@ -23,20 +23,18 @@ from shared.client.base import PatchType
 _NULL_PATHS = ScalePaths()
 
 _COLUMNS = (
-    Column(
-        "Name", "string", "Name of the object, unique within its namespace.", lambda obj, now: obj["metadata"]["name"]
-    ),
+    Column("Name", "string", "Name of the object, unique within its namespace.", lambda obj: obj["metadata"]["name"]),
     Column(
         "Desired",
         "integer",
         "How many replicas are asked for.",
-        lambda obj, now: at(obj, "spec", "replicas", default=0),
+        lambda obj: at(obj, "spec", "replicas", default=0),
     ),
     Column(
         "Available",
         "integer",
         "How many replicas there are.",
-        lambda obj, now: at(obj, "status", "replicas", default=0),
+        lambda obj: at(obj, "status", "replicas", default=0),
     ),
     age_column(),
 )

@@ -18,6 +18,7 @@ from controlplane.apiserver.custom.rows import _cell
 from controlplane.apiserver.custom.rules import Rules, field_path, uses_old
 from controlplane.apiserver.custom.schema import compiled
 from controlplane.apiserver.custom.validation import validate
+from controlplane.apiserver.kinds.base import Column
 
 TEXT, NUMBER = {"type": "string"}, {"type": "integer"}
 
@@ -331,4 +332,4 @@ def test_paths_that_are_none(path: str) -> None:
 )  # fmt: skip
 def test_cells(kind: str, value: Any, shown: Any) -> None:
     cell = _cell(kind, jsonpath.parse(".x"))
-    assert cell({"x": value}, datetime(2026, 5, 4, 12, tzinfo=UTC)) == shown
+    assert Column("X", kind, "", cell).value({"x": value}, datetime(2026, 5, 4, 12, tzinfo=UTC)) == shown

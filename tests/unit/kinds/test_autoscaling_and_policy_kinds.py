@@ -138,7 +138,7 @@ def test_a_target_that_was_there_may_stay() -> None:
 
 
 def shown(kind: Any, obj: Any) -> list[Any]:
-    return [column.cell(obj, NOW) for column in kind.columns]
+    return [column.value(obj, NOW) for column in kind.columns]
 
 
 @pytest.mark.parametrize(

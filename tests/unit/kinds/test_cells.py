@@ -40,7 +40,7 @@ def test_a_duration_is_short(elapsed: timedelta) -> None:
 
 @pytest.mark.parametrize("text", [None, "", "nonsense"])
 def test_an_unknown_time(text: str | None) -> None:
-    assert since(text, NOW) == "<unknown>"
+    assert since(text) == "<unknown>"
 
 
 def test_selectors_as_text() -> None:
@@ -130,7 +130,7 @@ def test_a_sidecar_counts_as_a_container() -> None:
 
 
 def row(group: str, kind: str, obj: Any, version: str = "v1") -> dict[str, Any]:
-    return {column.name: column.cell(obj, NOW) for column in BY_GVK[group, version, kind].columns}
+    return {column.name: column.value(obj, NOW) for column in BY_GVK[group, version, kind].columns}
 
 
 def test_restarts_say_when() -> None:
@@ -267,6 +267,6 @@ def test_a_signing_requests_row(status: Any, expected: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
 def test_cells_of_a_bare_object_are_json(kind: Any) -> None:
-    cells = [column.cell({"metadata": {"name": "x"}}, NOW) for column in kind.columns]
+    cells = [column.value({"metadata": {"name": "x"}}, NOW) for column in kind.columns]
     assert codec.encode(cells)
     assert None not in cells

@@ -121,7 +121,7 @@ def test_a_quotas_status_and_table() -> None:
     row = ROWS["ResourceQuota"]
     status = {"hard": {"pods": "5", "limits.cpu": "2", "cpu": "1"}, "used": {"pods": "1", "limits.cpu": "500m"}}
     obj = {"metadata": {"name": "x"}, "status": status}
-    assert [column.cell(obj, NOW) for column in row.columns][:3] == ["x", "cpu: 0/1, pods: 1/5", "limits.cpu: 500m/2"]
+    assert [column.value(obj, NOW) for column in row.columns][:3] == ["x", "cpu: 0/1, pods: 1/5", "limits.cpu: 500m/2"]
     bad = {"status": {"hard": {"pods": "0.5"}, "used": {"cpu": "-1"}}}
     assert short(row.validate_status(bad, None)) == [("Invalid", "status.hard[pods]"), ("Invalid", "status.used[cpu]")]
 

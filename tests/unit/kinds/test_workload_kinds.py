@@ -46,7 +46,7 @@ def template(**spec: Any) -> Any:
 
 
 def cells(kind: str, obj: Any) -> list[Any]:
-    return [column.cell(obj, NOW) for column in row(kind).columns]
+    return [column.value(obj, NOW) for column in row(kind).columns]
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ def test_daemon_set_counts_the_changes_of_its_template() -> None:
 def test_targets_of_an_autoscaler(status: dict[str, Any], expected: list[str]) -> None:
     hpa = made("HorizontalPodAutoscaler") | {"status": status}
     column = next(c for c in BY_GVK["autoscaling", "v2", "HorizontalPodAutoscaler"].columns if c.name == "Targets")
-    assert column.cell(hpa, None) == expected[1] + expected[0]  # type: ignore[arg-type]
+    assert column.cell(hpa) == expected[1] + expected[0]
 
 
 @pytest.mark.parametrize(
@@ -191,4 +191,4 @@ def test_targets_of_an_autoscaler(status: dict[str, Any], expected: list[str]) -
 def test_state_of_a_job(conditions: list[dict[str, str]], expected: str) -> None:
     job = made("Job") | {"status": {"conditions": conditions, "startTime": "2026-05-04T12:00:00Z"}}
     column = next(c for c in BY_GVK["batch", "v1", "Job"].columns if c.name == "Status")
-    assert column.cell(job, None) == expected  # type: ignore[arg-type]
+    assert column.cell(job) == expected
