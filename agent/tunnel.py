@@ -34,6 +34,7 @@ from shared.streams import (
     STREAM_PROTOCOL,
     STREAMS_AT_ONCE,
     TUNNEL_PROTOCOL,
+    Cancel,
     End,
     LogParameters,
     Open,
@@ -50,6 +51,7 @@ from shared.work.supervisor import Supervisor
 logger = logging.getLogger(__name__)
 
 CONNECTED = Gauge("longboat_agent_tunnel_connected", "1 while the control connection is open.")
+OPEN = Gauge("longboat_agent_streams_open", "Streams that are served now.")
 SERVED = Counter("longboat_agent_streams_total", "Streams asked for, by kind and outcome.", ["kind", "outcome"])
 
 _STEADY = 10.0
@@ -96,7 +98,7 @@ class Tunnel:
         self._kinds: Mapping[str, StreamKind] = {LOG: self._log} | dict(kinds or {})
         self._node, self._quoted = node_name, quote(node_name, safe="")
         self._backoff, self._at_once, self._clock, self._rng = backoff, streams_at_once, clock, rng
-        self._streams = 0
+        self._serving: dict[str, asyncio.Event] = {}
 
     async def run(self) -> None:
         """Connect, serve, connect again, until cancelled."""
@@ -123,7 +125,7 @@ class Tunnel:
             path, protocol=TUNNEL_PROTOCOL, heartbeat=PING, max_message=MAX_FRAME
         ) as control:
             CONNECTED.set(1)
-            self._streams = 0
+            self._serving = {}
             logger.info("tunnel open", extra={"node": self._node})
             try:
                 async with Supervisor() as streams:
@@ -134,6 +136,8 @@ class Tunnel:
                             frame = decode_frame(message.data)
                             if isinstance(frame, Open):
                                 await self._accept(control, frame, streams)
+                            elif isinstance(frame, Cancel) and frame.stream in self._serving:
+                                self._serving[frame.stream].set()
                     finally:
                         streams.stop()
             finally:
@@ -141,7 +145,7 @@ class Tunnel:
 
     async def _accept(self, control: aiohttp.ClientWebSocketResponse, frame: Open, streams: Supervisor) -> None:
         try:
-            if self._streams >= self._at_once:
+            if len(self._serving) >= self._at_once:
                 raise TooManyRequests(f'node "{self._node}" serves {self._at_once} streams already')
             kind = self._kinds.get(frame.kind)
             if kind is None:
@@ -154,8 +158,8 @@ class Tunnel:
             except (ConnectionError, RuntimeError):
                 return  # the connection has just ended, which its reader finds out
             return
-        self._streams += 1
-        streams.spawn(f"stream-{frame.kind}", self._stream(frame, serve))
+        self._serving[frame.stream] = cancelled = asyncio.Event()
+        streams.spawn(f"stream-{frame.kind}", self._stream(frame, serve, cancelled))
 
     def _log(self, parameters: dict[str, Any]) -> Serve:
         """The kind of logs. Raises BadRequest, and what the logs refuse with."""
@@ -175,13 +179,14 @@ class Tunnel:
 
         return serve
 
-    async def _stream(self, frame: Open, serve: Serve) -> None:
-        outcome = "broken"
+    async def _stream(self, frame: Open, serve: Serve, cancelled: asyncio.Event) -> None:
+        outcome, serving = "broken", self._serving
+        OPEN.inc()
         try:
             path = stream_path(self._quoted, quote(frame.stream, safe=""))
             async with self._client.websocket(path, protocol=STREAM_PROTOCOL, heartbeat=None) as socket:
                 try:
-                    failure = await _failure_of(serve(Duplex(socket)), frame.kind)
+                    failure = await _failure_of(serve(Duplex(socket, cancelled)), frame.kind)
                     await socket.send_str(encode_frame(End(failure)))
                     outcome = "ended"
                 except (ConnectionError, RuntimeError):
@@ -189,7 +194,8 @@ class Tunnel:
         except StatusError as error:
             logger.info("stream not served", extra={"kind": frame.kind, "error": error.message})
         finally:
-            self._streams -= 1
+            serving.pop(frame.stream, None)
+            OPEN.dec()
             SERVED.labels(frame.kind, outcome).inc()
 
 

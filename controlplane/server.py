@@ -44,6 +44,7 @@ from controlplane.apiserver.streams.hub import TunnelHub
 from controlplane.apiserver.streams.hub import add_routes as add_tunnel_routes
 from controlplane.apiserver.streams.logs import LogHandler
 from controlplane.apiserver.streams.logs import add_routes as add_log_routes
+from controlplane.apiserver.streams.remote_command import RemoteCommands
 from controlplane.apiserver.tokens import BootstrapTokens
 from controlplane.apiserver.webhooks.admission import WebhookAdmission
 from controlplane.apiserver.webhooks.caller import Caller
@@ -179,6 +180,7 @@ def _wire(
         lambda app: add_heartbeat_routes(app, heartbeats),
         lambda app: add_tunnel_routes(app, hub),
         lambda app: add_log_routes(app, logs),
+        RemoteCommands(lookups, hub, authorizer).add_routes,
         Reviews(authorizer, rbac).add_routes,
         TokenReviews(accounts, BootstrapTokens(lookups.bootstrap_secret, clock)).add_routes,
         TokenRequests(accounts, keys, lookups, server, clock).add_routes,

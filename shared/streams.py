@@ -51,6 +51,13 @@ class Refuse(msgspec.Struct, frozen=True, tag="refuse"):
     status: JSON
 
 
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Server to agent: nobody wants stream ``stream`` any more. Its own connection cannot tell an agent that is held
+    back by back-pressure and does not read."""
+
+    stream: str
+
+
 class End(msgspec.Struct, frozen=True, tag="end", omit_defaults=True):
     """Agent to server, on a stream: it is over. ``status`` is the Status of what went wrong, if anything did."""
 
@@ -73,7 +80,7 @@ class LogParameters(msgspec.Struct, frozen=True, rename="camel", omit_defaults=T
     limit_bytes: int | None = None
 
 
-Frame = Open | Refuse | End
+Frame = Open | Refuse | Cancel | End
 _decoder: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 _encoder = msgspec.json.Encoder()
 

@@ -135,6 +135,9 @@ class ContainerSpec:
     init: bool = False
     tty: bool = False
     stdin: bool = False
+    stdin_once: bool = False
+    """Stdin ends with the first who was attached to it."""
+
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -149,6 +149,6 @@ class DockerProcess:
                 logger.info("a command was not hung up", extra={"error": error.message})
 
     async def close(self) -> None:
-        self._writer.close()
+        self._writer.transport.abort()  # what a process that does not read was still to be written must not hold us up
         with suppress(OSError):
             await self._writer.wait_closed()

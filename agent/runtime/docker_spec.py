@@ -87,6 +87,7 @@ def container_body(spec: ContainerSpec, *, node: str, options: DockerOptions, ne
         "Labels": names.container_labels(node, spec),
         "Tty": spec.tty,
         "OpenStdin": spec.stdin,
+        "StdinOnce": spec.stdin and spec.stdin_once,
         "HostConfig": host_config,
     }
     if spec.command:

@@ -15,10 +15,11 @@ from shared.work.supervisor import Supervisor
 
 
 class Duplex:
-    """A stream that was dialled back."""
+    """A stream that was dialled back. ``cancelled`` is set when the server wants no more of it: the socket tells so
+    only to who reads."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, cancelled: asyncio.Event) -> None:
+        self._socket, self._cancelled = socket, cancelled
 
     async def receive(self) -> bytes | None:
         """The next message of the server; None when it has had enough, or is gone."""
@@ -40,6 +41,10 @@ class Duplex:
         except RuntimeError as error:
             raise ConnectionResetError("the stream is closed") from error
 
+    async def cancelled(self) -> None:
+        """Until the server says that it wants no more."""
+        await self._cancelled.wait()
+
 
 Serve = Callable[[Duplex], Awaitable[None]]
 """Serves one stream to its end. May raise StatusErrors, RuntimeFailure, which the stream then ends with."""
@@ -55,12 +60,12 @@ async def while_there(duplex: Duplex, work: Coroutine[Any, Any, None]) -> None:
         while await duplex.receive() is not None:
             continue
 
-    await first_of(work, until_gone())
+    await first_of(duplex, work, until_gone())
 
 
-async def first_of(work: Coroutine[Any, Any, None], gone: Coroutine[Any, Any, None]) -> None:
-    """Do ``work`` until it ends, or ``gone`` does. Raises what ``work`` raises, else ConnectionError when ``gone`` was
-    the first."""
+async def first_of(duplex: Duplex, work: Coroutine[Any, Any, None], gone: Coroutine[Any, Any, None]) -> None:
+    """Do ``work`` until it ends, or ``gone`` does, or the stream is cancelled. Raises what ``work`` raises, else
+    ConnectionError when it was not the first."""
     failures: list[Exception] = []
 
     async def caught() -> None:
@@ -72,7 +77,8 @@ async def first_of(work: Coroutine[Any, Any, None], gone: Coroutine[Any, Any, No
     async with Supervisor() as both:
         working = both.service("stream", caught())
         watching = both.service("stream-watch", gone)
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        cancelled = both.service("stream-cancel", duplex.cancelled())
+        await asyncio.wait((working, watching, cancelled), return_when=asyncio.FIRST_COMPLETED)
         ended = working.done()
         both.stop()
     if failures:

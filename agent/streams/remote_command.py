@@ -38,8 +38,6 @@ class RemoteCommands:
     def exec(self, parameters: dict[str, Any]) -> Serve:
         """Raises BadRequest, NotFound, InternalError."""
         asked, info = self._asked(parameters)
-        if not asked.command:
-            raise BadRequest("you must specify at least one command for the container")
         streams = ProcessStreams(asked.stdin, asked.stdout, asked.stderr and not asked.tty, asked.tty)
         return _serve(lambda: self._runtime.open_exec(info.id, asked.command, streams))
 
@@ -77,7 +75,7 @@ def _serve(open_process: Callable[[], Awaitable[RemoteProcess]]) -> Serve:
             return
         ended = False
         try:
-            await first_of(_output(duplex, process), _input(duplex, process))
+            await first_of(duplex, _output(duplex, process), _input(duplex, process))
             ended = True
         finally:
             if not ended:

@@ -182,6 +182,13 @@ class Container(Struct, frozen=True, kw_only=True):
     termination_message_path: str = "/dev/termination-log"
     tty: bool = False
     stdin: bool = False
+    stdin_once: bool = False
+
+
+class EphemeralContainer(Container, frozen=True, kw_only=True):
+    """A container that was added to a running pod (KEP-277). ``target_container_name`` has the processes it sees."""
+
+    target_container_name: str = ""
 
 
 # --- scheduling ----------------------------------------------------------------------------------------------
@@ -249,6 +256,7 @@ class PodSchedulingGate(Struct, frozen=True, kw_only=True):
 class PodSpec(Struct, frozen=True, kw_only=True):
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
+    ephemeral_containers: tuple[EphemeralContainer, ...] = ()
     volumes: tuple[Volume, ...] = ()
     restart_policy: str = "Always"
     termination_grace_period_seconds: int = 30
@@ -326,6 +334,7 @@ class PodStatus(Struct, frozen=True, kw_only=True):
     start_time: datetime | None = None
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
+    ephemeral_container_statuses: tuple[ContainerStatus, ...] = ()
     nominated_node_name: str = ""
     qos_class: str = ""
     observed_generation: int = 0

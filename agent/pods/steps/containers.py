@@ -163,6 +163,7 @@ async def _spec(work: Work, step: StartContainer, pod: Pod, container: Container
         init=step.init,
         tty=container.tty,
         stdin=container.stdin,
+        stdin_once=container.stdin_once,
     )
 
 

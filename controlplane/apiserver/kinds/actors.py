@@ -50,8 +50,10 @@ ACTORS: Mapping[tuple[str, str], str] = {
 """By (group, kind)."""
 
 SUBRESOURCES: Mapping[str, str] = {
+    "attach": "a container's own process, through its agent",
     "approval": "conditions of a signing request",
     "binding": "gives a pod its node",
+    "exec": "a command in a container, through its agent",
     "eviction": "deletes a pod if its disruption budget lets it go",
     "finalize": "finalizers of a namespace's spec",
     "log": "a container's log, from its agent",
@@ -64,7 +66,7 @@ MISSING: Mapping[str, str] = {
     "ComponentStatus": "deprecated; `/readyz?verbose` tells",
     "APIService": "aggregation to other API servers",
     "NodeMetrics, PodMetrics": "`kubectl top`",
-    "pods/attach, exec, portforward, proxy; services/proxy, nodes/proxy": "streams to containers",
+    "pods/portforward, proxy; services/proxy, nodes/proxy": "streams to containers",
     "pods/ephemeralcontainers, resize": "changes of running pods",
 }
 """Of what Kubernetes 1.36 has as stable, what is not served, and what it is."""

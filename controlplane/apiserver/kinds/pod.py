@@ -116,8 +116,10 @@ POD = Kind(
     categories=("all",),
     columns=COLUMNS,
     subresources=(
+        Subresource("attach", ("create", "get"), kind="PodAttachOptions"),
         Subresource("binding", ("create",), kind="Binding"),
         Subresource("eviction", ("create",), kind="Eviction", group="policy", version="v1"),
+        Subresource("exec", ("create", "get"), kind="PodExecOptions"),
         Subresource("log", ("get",)),
         Subresource("status", ("get", "patch", "update")),
     ),

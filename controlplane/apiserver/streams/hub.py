@@ -28,6 +28,7 @@ from shared.streams import (
     STREAM_PROTOCOL,
     STREAMS_AT_ONCE,
     TUNNEL_PROTOCOL,
+    Cancel,
     End,
     Open,
     Refuse,
@@ -40,6 +41,10 @@ logger = logging.getLogger(__name__)
 TUNNELS = Gauge("longboat_tunnels", "Agents whose control connection is open.")
 STREAMS = Gauge("longboat_streams", "Streams that are open or awaited.")
 OPENED = Counter("longboat_streams_opened_total", "Streams asked of agents, by kind and outcome.", ["kind", "outcome"])
+
+
+_CANCEL_SECONDS = 2.0
+"""What a full control connection may hold up the end of a stream; its agent is about to be given up then."""
 
 
 class StreamBroken(Exception):
@@ -63,9 +68,11 @@ class _Tunnel:
 class AgentStream:
     """An open stream. Read it to its end by iterating, write with ``send``; one reader and one writer."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
-        self._socket = socket
+    def __init__(self, id: str, socket: web.WebSocketResponse) -> None:
+        self.id, self._socket = id, socket
         self._closed = asyncio.Event()
+        self.ended = False
+        """The agent has said that it is over."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Its bytes until its end. Raises the StatusError it ended with, and StreamBroken when it was cut off.
@@ -79,6 +86,7 @@ class AgentStream:
             elif message.type is WSMsgType.TEXT:
                 frame = decode_frame(message.data)
                 if isinstance(frame, End):
+                    self.ended = True
                     if frame.status is not None:
                         raise from_status(frame.status)
                     return
@@ -137,6 +145,8 @@ class TunnelHub:
                 yield stream
             finally:
                 tunnel.open.discard(stream)
+                if not stream.ended:
+                    await _cancel(tunnel, stream)
                 await stream.close()
         finally:
             tunnel.streams -= 1
@@ -193,7 +203,7 @@ class TunnelHub:
         )
         await socket.prepare(request)
         wire.probe_connection(socket.get_extra_info("socket"))
-        stream = AgentStream(socket)
+        stream = AgentStream(id, socket)
         if awaited.answer.done():  # given up while the handshake was on its way
             await stream.close()
         else:
@@ -241,6 +251,14 @@ class TunnelHub:
         for awaited in self._awaited.values():
             if awaited.node == node and not awaited.answer.done():
                 awaited.answer.set_exception(_has_gone(node))
+
+
+async def _cancel(tunnel: _Tunnel, stream: AgentStream) -> None:
+    try:
+        async with asyncio.timeout(_CANCEL_SECONDS):
+            await tunnel.socket.send_str(encode_frame(Cancel(stream.id)))
+    except (ConnectionError, RuntimeError, TimeoutError):
+        logger.debug("a stream was not cancelled: its agent has gone", extra={"node": tunnel.node})
 
 
 def _has_gone(node: str) -> ServiceUnavailable:

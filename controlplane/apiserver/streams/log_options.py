@@ -76,20 +76,6 @@ def parse_query(query: Mapping[str, str], pod_name: str) -> LogQuery:
     return found
 
 
-def choose_container(pod: Pod, container: str) -> str:
-    """The container that is meant: the one named, else the only one. Raises BadRequest."""
-    name = pod.metadata.name
-    everyone = [each.name for each in (*pod.spec.init_containers, *pod.spec.containers)]
-    if container:
-        if container not in everyone:
-            raise BadRequest(f"container {container} is not valid for pod {name}")
-        return container
-    if len(pod.spec.containers) == 1:
-        return pod.spec.containers[0].name
-    choices = f", choose one of: [{' '.join(everyone)}]" if everyone else ""
-    raise BadRequest(f"a container name must be specified for pod {name}{choices}")
-
-
 def check_has_log(pod: Pod, container: str, previous: bool) -> None:
     """Raises BadRequest, as a kubelet does, when the pod's status says that there is no such log yet."""
     about = f"container {json.dumps(container)} in pod {json.dumps(pod.metadata.name)}"

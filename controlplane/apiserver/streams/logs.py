@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 import msgspec
 from aiohttp import web
 
 from controlplane.apiserver.streams.hub import AgentStream, StreamBroken, TunnelHub
-from controlplane.apiserver.streams.log_options import check_has_log, choose_container, parse_query
-from shared.api.errors import BadRequest, NotFound, StatusError
-from shared.api.meta import JSON
-from shared.api.pod import Pod
+from controlplane.apiserver.streams.log_options import check_has_log, parse_query
+from controlplane.apiserver.streams.pods import PodLookup, choose_container, find_pod
+from shared.api.errors import BadRequest, StatusError
 from shared.streams import LOG
 from shared.work.supervisor import Supervisor
 
@@ -29,12 +27,6 @@ PATH = "/api/v1/namespaces/{namespace}/pods/{name}/log"
 
 _LOOK_FOR_CLIENT = 2.0
 """Seconds between looks whether the client of a quiet log is still there: aiohttp does not tell."""
-
-
-class PodLookup(Protocol):
-    """Pods as the watch cache has them, as a struct or a tree."""
-
-    def pod(self, namespace: str, name: str) -> Pod | JSON | None: ...
 
 
 class LogHandler:
@@ -49,7 +41,7 @@ class LogHandler:
 
     async def serve(self, request: web.Request, namespace: str, name: str) -> web.StreamResponse:
         """Answer ``request`` with the log of a container of a pod. Raises StatusErrors before the first byte."""
-        pod = self._pod(namespace, name)
+        pod = find_pod(self._pods, namespace, name)
         query = parse_query(request.query, name)
         container = choose_container(pod, query.container)
         if not pod.spec.node_name:
@@ -69,12 +61,6 @@ class LogHandler:
             else:
                 _break_off(request)
             return response
-
-    def _pod(self, namespace: str, name: str) -> Pod:
-        found = self._pods.pod(namespace, name)
-        if found is None:
-            raise NotFound(f'pods "{name}" not found', kind="pods", name=name)
-        return found if isinstance(found, Pod) else msgspec.convert(found, Pod)
 
 
 def add_routes(app: web.Application, logs: LogHandler) -> None:

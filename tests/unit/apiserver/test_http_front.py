@@ -273,7 +273,7 @@ async def test_refused_requests_are_counted_by_resource_but_only_of_known_ones(h
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/api/v1/namespaces/g/pods/p/exec", "pods/exec is not served by this version of Longboat"),
+        ("/api/v1/namespaces/g/pods/p/resize", "pods/resize is not served by this version of Longboat"),
         ("/api/v1/namespaces/g/pods/p/nonsense", "the server could not find the requested resource"),
     ],
     ids=["not yet", "never"],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from controlplane.apiserver.streams.log_options import LogQuery, check_has_log, choose_container, parse_query
+from controlplane.apiserver.streams.log_options import LogQuery, check_has_log, parse_query
+from controlplane.apiserver.streams.pods import choose_container
 from shared.api.errors import BadRequest, Invalid
 from shared.api.pod import Pod
 
