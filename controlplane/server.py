@@ -37,6 +37,7 @@ from controlplane.apiserver.lookups import Lookups
 from controlplane.apiserver.node_authz import NodeAuthority
 from controlplane.apiserver.overload import Overload
 from controlplane.apiserver.policies.admission import PolicyAdmission
+from controlplane.apiserver.proxy.handler import ProxyHandler
 from controlplane.apiserver.rbac.authority import RbacAuthority
 from controlplane.apiserver.rbac.escalation import Escalation
 from controlplane.apiserver.rbac.reviews import Reviews
@@ -179,6 +180,7 @@ def _wire(
         lambda app: add_heartbeat_routes(app, heartbeats),
         lambda app: add_tunnel_routes(app, hub),
         lambda app: add_log_routes(app, logs),
+        ProxyHandler(api, lookups, hub).add_routes,
         Reviews(authorizer, rbac).add_routes,
         TokenReviews(accounts, BootstrapTokens(lookups.bootstrap_secret, clock)).add_routes,
         TokenRequests(accounts, keys, lookups, server, clock).add_routes,

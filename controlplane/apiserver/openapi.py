@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from controlplane.apiserver import definitions
+from controlplane.apiserver import definitions, openapi_connect
 from controlplane.apiserver.kinds.base import Kind, Subresource
 from controlplane.apiserver.kinds.table import KINDS
 from controlplane.apiserver.patching import CONTENT_TYPES as PATCH_TYPES
@@ -258,6 +258,8 @@ def _sub(kind: Kind, sub: Subresource, names: Mapping[tuple[str, str, str], str]
         "version": sub.version or resource.version,
         "kind": sub.kind or resource.kind,
     }
+    if sub.kind in openapi_connect.OPTIONS:
+        return openapi_connect.connect(sub, gvk)
     schema = names[gvk["group"], gvk["version"], gvk["kind"]]
     if sub.name == "log":
         operation = _operation("get", gvk, [], schema)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from shared.api.errors import MethodNotAllowed, NotFound
 
 _NOT_YET = frozenset(
-    {("pods", sub) for sub in ("attach", "ephemeralcontainers", "eviction", "exec", "portforward", "proxy", "resize")}
-    | {("nodes", "proxy"), ("services", "proxy"), ("serviceaccounts", "token")}
+    {("pods", sub) for sub in ("attach", "ephemeralcontainers", "eviction", "exec", "portforward", "resize")}
+    | {("serviceaccounts", "token")}
 )
 """Subresources that Kubernetes has and we do not serve."""
 

@@ -12,10 +12,14 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.docker_cluster import DockerCluster, running_cluster
+from tests.packages import program
 
 BUSYBOX = Path("/bin/busybox")
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
@@ -168,6 +172,33 @@ class HostNamespace:
 @pytest.fixture
 def host_namespace() -> Iterator[HostNamespace]:
     """A network namespace for a host, joined to a neighbour, and entered by the test's thread."""
+    with _entered_namespace() as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def old_kubectl() -> str:
+    """A kubectl of 2021. To be asked for before a network namespace is entered, from which nothing can be fetched."""
+    return str(program("kubernetes-client", "usr/bin/kubectl"))
+
+
+@pytest.fixture(scope="module")
+def docker_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerCluster]:
+    """A server and an agent on a Docker daemon of their own, in a network namespace that the test's thread is in."""
+    with _entered_namespace() as host:
+        _need_root_and("dockerd")
+        engine = PrivateEngine()
+        try:
+            engine.wait()
+            engine.import_busybox()
+            with running_cluster(tmp_path_factory.mktemp("cluster"), engine.host, host.address) as cluster:
+                yield cluster
+        finally:
+            engine.remove()
+
+
+@contextmanager
+def _entered_namespace() -> Iterator[HostNamespace]:
     _need_root_and("ip", "nft", "iptables", "nsenter")
     tag = f"{os.getpid() % 100000}"
     host = HostNamespace(f"lbt-h{tag}", f"lbt-o{tag}")

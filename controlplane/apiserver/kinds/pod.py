@@ -119,6 +119,7 @@ POD = Kind(
         Subresource("binding", ("create",), kind="Binding"),
         Subresource("eviction", ("create",), kind="Eviction", group="policy", version="v1"),
         Subresource("log", ("get",)),
+        Subresource("proxy", ("create", "delete", "get", "patch", "update"), kind="PodProxyOptions"),
         Subresource("status", ("get", "patch", "update")),
     ),
     default=default,
