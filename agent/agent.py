@@ -25,6 +25,7 @@ from agent.network.bridge import BridgeNetwork
 from agent.node import NodeRegistration
 from agent.node_status import MEMORY_RESERVE
 from agent.pods.dispatcher import OFFLINE_AFTER, Dispatcher
+from agent.pods.finding import PodPlaces
 from agent.pods.logs import PodLogs
 from agent.pods.probing import NetworkProber
 from agent.pods.status import NodeFacts
@@ -32,6 +33,7 @@ from agent.runtime.base import RuntimeFailure
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.docker_options import DockerOptions
 from agent.settings import AgentSettings
+from agent.streams.dial import Dialler
 from agent.streams.remote_command import RemoteCommands
 from agent.tunnel import Tunnel
 from shared import footprint
@@ -40,6 +42,7 @@ from shared.api.kinds import PODS
 from shared.client.cache import Cache
 from shared.client.http import HttpClient
 from shared.client.reflector import Reflector
+from shared.dial import DIAL
 from shared.remote_command import ATTACH, EXEC
 from shared.version import VERSION
 from shared.work.backoff import Backoff
@@ -147,7 +150,8 @@ class _Agent:
         service("pod watch", reflector.run())
         logs = PodLogs(self._runtime, lambda: dispatcher.states)
         commands = RemoteCommands(self._runtime, logs.find)
-        kinds = {EXEC: commands.exec, ATTACH: commands.attach}
+        places = PodPlaces(lambda: dispatcher.states, self._registration.internal_ip)
+        kinds = {EXEC: commands.exec, ATTACH: commands.attach, DIAL: Dialler(places.find).dial}
         tunnel = Tunnel(self._client, self._node_name, logs, kinds=kinds, clock=self._clock, rng=self._rng)
         service("tunnel", tunnel.run())
         service("housekeeping", self._keep_house())

@@ -57,6 +57,9 @@ SERVED = Counter("longboat_agent_streams_total", "Streams asked for, by kind and
 _STEADY = 10.0
 """Seconds after which a control connection counts as good: the next back-off begins anew."""
 
+_LINGER = 10.0
+"""Seconds that a stream waits at its end for the server to close it."""
+
 
 @dataclass(frozen=True, slots=True)
 class PodLogOptions(LogOptions):
@@ -186,9 +189,11 @@ class Tunnel:
             path = stream_path(self._quoted, quote(frame.stream, safe=""))
             async with self._client.websocket(path, protocol=STREAM_PROTOCOL, heartbeat=None) as socket:
                 try:
-                    failure = await _failure_of(serve(Duplex(socket, cancelled)), frame.kind)
+                    duplex = Duplex(socket, cancelled)
+                    failure = await _failure_of(serve(duplex), frame.kind)
                     await socket.send_str(encode_frame(End(failure)))
                     outcome = "ended"
+                    await _until_heard(duplex)
                 except (ConnectionError, RuntimeError):
                     outcome = "cancelled"  # the server has closed the stream
         except StatusError as error:
@@ -213,6 +218,17 @@ async def _failure_of(serving: Awaitable[None], kind: str) -> JSON | None:
         logger.exception("a stream failed", extra={"kind": kind})
         return InternalError("the agent could not serve the stream; its own log says why").to_status()
     return None
+
+
+async def _until_heard(duplex: Duplex) -> None:
+    """Until the server has had the last frame, and closes: were the connection closed while it still sends, TCP would
+    reset it, and what is on its way be lost."""
+    try:
+        async with asyncio.timeout(_LINGER):
+            while await duplex.receive() is not None:
+                continue
+    except TimeoutError:
+        logger.debug("a server was slow to take the end of a stream")
 
 
 async def _copy(source: AsyncIterator[bytes], duplex: Duplex) -> None:

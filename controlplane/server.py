@@ -37,6 +37,7 @@ from controlplane.apiserver.lookups import Lookups
 from controlplane.apiserver.node_authz import NodeAuthority
 from controlplane.apiserver.overload import Overload
 from controlplane.apiserver.policies.admission import PolicyAdmission
+from controlplane.apiserver.proxy.handler import ProxyHandler
 from controlplane.apiserver.rbac.authority import RbacAuthority
 from controlplane.apiserver.rbac.escalation import Escalation
 from controlplane.apiserver.rbac.reviews import Reviews
@@ -44,6 +45,7 @@ from controlplane.apiserver.streams.hub import TunnelHub
 from controlplane.apiserver.streams.hub import add_routes as add_tunnel_routes
 from controlplane.apiserver.streams.logs import LogHandler
 from controlplane.apiserver.streams.logs import add_routes as add_log_routes
+from controlplane.apiserver.streams.port_forward import PortForwards
 from controlplane.apiserver.streams.remote_command import RemoteCommands
 from controlplane.apiserver.tokens import BootstrapTokens
 from controlplane.apiserver.webhooks.admission import WebhookAdmission
@@ -181,6 +183,8 @@ def _wire(
         lambda app: add_tunnel_routes(app, hub),
         lambda app: add_log_routes(app, logs),
         RemoteCommands(lookups, hub, authorizer).add_routes,
+        PortForwards(lookups, hub, authorizer).add_routes,
+        ProxyHandler(api, lookups, hub).add_routes,
         Reviews(authorizer, rbac).add_routes,
         TokenReviews(accounts, BootstrapTokens(lookups.bootstrap_secret, clock)).add_routes,
         TokenRequests(accounts, keys, lookups, server, clock).add_routes,

@@ -25,10 +25,35 @@ class DockerCluster:
     """``cluster`` with one node, whose containers are those of the daemon at ``docker_host``."""
 
     cluster: Cluster
-    agent: subprocess.Popen[bytes]
     docker_host: str
+    address: str
     metrics_port: int
     """Of the agent, on loopback."""
+
+    agent: subprocess.Popen[bytes] | None = None
+
+    @property
+    def token(self) -> Path:
+        return self.cluster.directory / "token"
+
+    def start_agent(self) -> None:
+        """Start the node's agent."""
+        directory = self.cluster.directory
+        with (directory / "agent.log").open("ab") as log:
+            self.agent = subprocess.Popen(
+                [sys.executable, "-m", "deploy.cli", "agent", "--server", f"https://{self.cluster.address}",
+                 "--token-file", str(self.token), "--data-dir", str(directory / "agent"), "--node-name", NODE,
+                 "--node-ip", self.address, "--metrics-port", str(self.metrics_port),
+                 "--docker-host", self.docker_host, "--log-level", "debug"],
+                cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+
+    def stop_agent(self, kill: bool = False) -> None:
+        """End the agent; its containers stay."""
+        if self.agent is not None:
+            self.agent.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+            self.agent.wait(30)
+            self.agent = None
 
     def run_pod(self, name: str, *containers: dict[str, Any], **spec: Any) -> None:
         """Apply a pod and wait until it is Ready. A container without an image has the tests' busybox."""
@@ -101,24 +126,23 @@ def _value(metrics: str, name: str) -> float:
 @contextmanager
 def running_cluster(directory: Path, docker_host: str, address: str) -> Iterator[DockerCluster]:
     """The cluster with its node Ready. ``address`` is the node's."""
-    cluster = Cluster(directory)
-    cluster.start()
-    token, metrics = directory / "token", free_port()
-    token.write_text(cluster.longboat("token", "create").stdout)
-    with (directory / "agent.log").open("ab") as log:
-        agent = subprocess.Popen(
-            [sys.executable, "-m", "deploy.cli", "agent", "--server", f"https://{cluster.address}",
-             "--token-file", str(token), "--data-dir", str(directory / "agent"), "--node-name", NODE,
-             "--node-ip", address, "--metrics-port", str(metrics), "--docker-host", docker_host,
-             "--log-level", "debug"],
-            cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+    host = DockerCluster(Cluster(directory), docker_host, address, free_port())
+    host.cluster.start()
     try:
-        eventually(lambda: cluster.node_ready(NODE), f"{NODE} Ready (see {directory}/agent.log)")
-        yield DockerCluster(cluster, agent, docker_host, metrics)
+        host.token.write_text(host.cluster.longboat("token", "create").stdout)
+        host.start_agent()
+        eventually(lambda: host.cluster.node_ready(NODE), f"{NODE} Ready (see {directory}/agent.log)")
+        yield host
     finally:
-        agent.send_signal(signal.SIGTERM)
         try:
-            agent.wait(30)
+            host.stop_agent()
         finally:
-            cluster.stop()
+            host.cluster.stop()
+            _unmount(directory)
+
+
+def _unmount(directory: Path) -> None:
+    """What an agent keeps in memory outlives it, for its containers."""
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in sorted((mount for mount in mounts if mount.startswith(f"{directory}/")), reverse=True):
+        subprocess.run(["umount", "-l", mount], check=True, timeout=10)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
-from agent.pods.state import PodState
+from agent.pods.finding import States, find_pod
 from agent.runtime.base import ContainerInfo, Runtime, State
 from agent.tunnel import PodLogOptions
-from shared.api.errors import BadRequest, NotFound
+from shared.api.errors import BadRequest
 
 
 class PodLogs:
     """Finds the container of a pod; ``states`` gives the pods of this node by uid."""
 
-    def __init__(self, runtime: Runtime, states: Callable[[], dict[str, PodState]]) -> None:
+    def __init__(self, runtime: Runtime, states: States) -> None:
         self._runtime, self._states = runtime, states
 
     def logs(self, namespace: str, name: str, uid: str, container: str, options: PodLogOptions) -> AsyncIterator[bytes]:
@@ -22,11 +22,7 @@ class PodLogs:
 
     def find(self, namespace: str, name: str, uid: str, container: str, *, previous: bool = False) -> ContainerInfo:
         """The instance that ``kubectl logs`` means. Raises NotFound, BadRequest with the kubelet's words."""
-        state = self._states().get(uid)
-        if state is None:
-            state = next((each for each in self._states().values() if _is_named(each, namespace, name, uid)), None)
-        if state is None:
-            raise NotFound(f'pod "{name}" not found on this node', kind="pods", name=name)
+        state = find_pod(self._states(), namespace, name, uid)
         instances = sorted(
             (i for i in state.containers.values() if i.name == container and i.id not in state.vanished),
             key=lambda info: (info.attempt, info.created_at),
@@ -43,7 +39,3 @@ class PodLogs:
         if not started:
             raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: ContainerCreating')
         return started[0]
-
-
-def _is_named(state: PodState, namespace: str, name: str, uid: str) -> bool:
-    return not uid and state.pod is not None and (state.identity.namespace, state.identity.name) == (namespace, name)

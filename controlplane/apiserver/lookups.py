@@ -10,8 +10,17 @@ from typing import cast
 
 from controlplane.apiserver.api import ApiServer
 from shared import join
-from shared.api.core import Node, Secret, ServiceAccount
-from shared.api.kinds import LEASES, NODE_LEASE_NAMESPACE, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
+from shared.api.core import Endpoints, Node, Secret, Service, ServiceAccount
+from shared.api.kinds import (
+    ENDPOINTS,
+    LEASES,
+    NODE_LEASE_NAMESPACE,
+    NODES,
+    PODS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+)
 from shared.api.pod import Pod
 
 
@@ -25,6 +34,8 @@ class Lookups:
         self._pods = api.cache.served(PODS)
         self._secrets = api.cache.served(SECRETS)
         self._accounts = api.cache.served(SERVICE_ACCOUNTS)
+        self._services = api.cache.served(SERVICES)
+        self._endpoints = api.cache.served(ENDPOINTS)
         self._pods_of_node = pods_of_node
 
     def node(self, name: str) -> Node | None:
@@ -56,3 +67,11 @@ class Lookups:
     def service_account(self, namespace: str, name: str) -> ServiceAccount | None:
         entry = self._accounts.get(namespace, name)
         return None if entry is None else cast(ServiceAccount, entry.object)
+
+    def service(self, namespace: str, name: str) -> Service | None:
+        entry = self._services.get(namespace, name)
+        return None if entry is None else cast(Service, entry.object)
+
+    def endpoints(self, namespace: str, name: str) -> Endpoints | None:
+        entry = self._endpoints.get(namespace, name)
+        return None if entry is None else cast(Endpoints, entry.object)

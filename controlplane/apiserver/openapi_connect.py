@@ -13,6 +13,9 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
     "PodAttachOptions": _STREAMS,
     "PodExecOptions": {"command": "string"} | _STREAMS,
     "PodPortForwardOptions": {"ports": "integer"},
+    "NodeProxyOptions": {"path": "string"},
+    "PodProxyOptions": {"path": "string"},
+    "ServiceProxyOptions": {"path": "string"},
 }
 """The query of each such kind (core/v1), by name and type."""
 

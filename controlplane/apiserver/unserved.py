@@ -5,8 +5,7 @@ from __future__ import annotations
 from shared.api.errors import MethodNotAllowed, NotFound
 
 _NOT_YET = frozenset(
-    {("pods", sub) for sub in ("ephemeralcontainers", "eviction", "portforward", "proxy", "resize")}
-    | {("nodes", "proxy"), ("services", "proxy"), ("serviceaccounts", "token")}
+    {("pods", sub) for sub in ("ephemeralcontainers", "eviction", "resize")} | {("serviceaccounts", "token")}
 )
 """Subresources that Kubernetes has and we do not serve."""
 

@@ -56,7 +56,9 @@ SUBRESOURCES: Mapping[str, str] = {
     "exec": "a command in a container, through its agent",
     "eviction": "deletes a pod if its disruption budget lets it go",
     "finalize": "finalizers of a namespace's spec",
+    "portforward": "connections to ports of a pod, through its agent",
     "log": "a container's log, from its agent",
+    "proxy": "HTTP to a pod's port, through its agent; of a node its health and pods",
     "scale": "autoscaling/v1 Scale",
     "status": "status, apart from the rest",
     "token": "a token for the account, by TokenRequest",
@@ -66,7 +68,6 @@ MISSING: Mapping[str, str] = {
     "ComponentStatus": "deprecated; `/readyz?verbose` tells",
     "APIService": "aggregation to other API servers",
     "NodeMetrics, PodMetrics": "`kubectl top`",
-    "pods/portforward, proxy; services/proxy, nodes/proxy": "streams to containers",
     "pods/ephemeralcontainers, resize": "changes of running pods",
 }
 """Of what Kubernetes 1.36 has as stable, what is not served, and what it is."""

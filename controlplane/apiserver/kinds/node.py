@@ -145,7 +145,10 @@ NODE = Kind(
         _info("Kernel-Version", "kernelVersion", "Kernel that the node runs"),
         _info("Container-Runtime", "containerRuntimeVersion", "Container runtime and its version"),
     ),
-    subresources=(Subresource("status", ("get", "patch", "update")),),
+    subresources=(
+        Subresource("proxy", ("create", "delete", "get", "patch", "update"), kind="NodeProxyOptions"),
+        Subresource("status", ("get", "patch", "update")),
+    ),
     default=default,
     validate=validate,
     validate_status=validate_status,

@@ -121,6 +121,8 @@ POD = Kind(
         Subresource("eviction", ("create",), kind="Eviction", group="policy", version="v1"),
         Subresource("exec", ("create", "get"), kind="PodExecOptions"),
         Subresource("log", ("get",)),
+        Subresource("portforward", ("create", "get"), kind="PodPortForwardOptions"),
+        Subresource("proxy", ("create", "delete", "get", "patch", "update"), kind="PodProxyOptions"),
         Subresource("status", ("get", "patch", "update")),
     ),
     default=default,

@@ -264,7 +264,10 @@ SERVICE = Kind(
         Column("Selector", "string", "Labels of the pods behind the service.",
                lambda obj: format_labels(at(obj, "spec", "selector")), priority=1),
     ),
-    subresources=(Subresource("status", ("get", "patch", "update")),),
+    subresources=(
+        Subresource("proxy", ("create", "delete", "get", "patch", "update"), kind="ServiceProxyOptions"),
+        Subresource("status", ("get", "patch", "update")),
+    ),
     default=default,
     validate=validate,
     status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),

@@ -48,13 +48,13 @@ async def upgrade(request: web.Request, headers: dict[str, str]) -> Upgraded:
     )
     response.force_close()
     # aiohttp hands an upgraded connection's bytes to a parser; its own is the one of WebSockets.
-    request.protocol.set_parser(cast(Any, _Feeder(reader)))
+    request.protocol.set_parser(cast(Any, Feeder(reader)))
     await response.prepare(request)
     wire.probe_connection(transport.get_extra_info("socket"))
     return Upgraded(response, reader)
 
 
-class _Feeder:
+class Feeder:
     """What ``RequestHandler.data_received`` passes bytes to, in place of parsing requests."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
