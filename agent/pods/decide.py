@@ -28,7 +28,7 @@ from agent.pods.plan import (
 )
 from agent.pods.restarts import PULL_ERROR_SHOWN, SPEC_CHANGED, UNHEALTHY, waits, wants_restart
 from agent.runtime.base import ContainerInfo, State
-from shared.api.pod import Container, Pod
+from shared.api.pod import Container, EphemeralContainer, Pod
 
 KEPT_INSTANCES = 2
 """Instances of a container that are kept: the latest, and the one before for ``kubectl logs --previous``."""
@@ -157,6 +157,8 @@ class _Living:
 
     def plan(self) -> Plan:
         if self._sandbox():
+            for added in self.pod.spec.ephemeral_containers:  # whether or not the others get on (KEP-277)
+                self._ephemeral(added)
             if self._init_containers():
                 for container in self.pod.spec.containers:
                     self._container(container)
@@ -236,6 +238,12 @@ class _Living:
             self._start(container, latest, init)
         else:
             self._running(container, latest)
+
+    def _ephemeral(self, container: EphemeralContainer) -> None:
+        """Started once, and never again."""
+        latest = self.seen.latest(container.name)
+        if latest is None or (latest.state is State.CREATED and not self.seen.has_ended(latest)):
+            self._start(container, latest, init=False)
 
     def _running(self, container: Container, info: ContainerInfo) -> None:
         """Stop a running container that is not what it should be, or not well."""

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from agent.pods.observed import CrashBackoff, Moment, Observed, is_sidecar
 from agent.runtime.base import ContainerInfo
-from shared.api.pod import Container, Pod
+from shared.api.pod import Container, EphemeralContainer, Pod
 from shared.work.backoff import Backoff
 
 CRASH_BASE = 10.0
@@ -34,7 +34,10 @@ UNHEALTHY = "Unhealthy"
 
 
 def wants_restart(pod: Pod, container: Container, info: ContainerInfo, seen: Observed) -> bool:
-    """Whether an ended container is to run again, by the restart policy of its pod (or its own, as a sidecar)."""
+    """Whether an ended container is to run again, by the restart policy of its pod (or its own, as a sidecar); an
+    ephemeral one never does."""
+    if isinstance(container, EphemeralContainer):
+        return False
     if is_sidecar(container):
         return True
     if seen.killed.get(info.id) == SPEC_CHANGED:

@@ -17,7 +17,7 @@ from agent.pods.resources import qos_class
 from agent.pods.restarts import PULL_ERROR_SHOWN, waits, wants_restart
 from agent.runtime.base import ContainerInfo, State
 from shared.api.meta import JSON, timestamp
-from shared.api.pod import Container, Pod
+from shared.api.pod import Container, EphemeralContainer, Pod
 
 READY_TO_START, INITIALIZED, READY, CONTAINERS_READY = (
     "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady",
@@ -57,6 +57,8 @@ def pod_status(pod: Pod, seen: Observed, node: NodeFacts, now: Moment, previous:
     if inits:
         status["initContainerStatuses"] = inits
     status["containerStatuses"] = mains
+    if ephemeral := [_ephemeral_status(pod, c, seen, now) for c in pod.spec.ephemeral_containers]:
+        status["ephemeralContainerStatuses"] = ephemeral
     status["qosClass"] = qos_class(pod)
     return status
 
@@ -127,6 +129,13 @@ def _container_status(pod: Pod, container: Container, seen: Observed, now: Momen
         status["containerID"] = f"docker://{latest.id}"
     status["started"] = started
     return status
+
+
+def _ephemeral_status(pod: Pod, container: EphemeralContainer, seen: Observed, now: Moment) -> JSON:
+    """Nothing probes it, and no readiness waits for it."""
+    status = _container_status(pod, container, seen, now, init=False)
+    del status["started"]
+    return status | {"ready": False}
 
 
 def _image_id(container: Container, latest: ContainerInfo | None, seen: Observed) -> str:

@@ -274,10 +274,12 @@ def apply_verdict(state: PodState, verdict: Verdict) -> bool:
 
 
 def find_container(pod: Pod | None, name: str) -> Container | None:
-    """The container or init container of that name."""
+    """The container of that name, of whichever list."""
     if pod is None:
         return None
-    every: Iterable[Container] = (*pod.spec.containers, *pod.spec.init_containers)
+    every: Iterable[Container] = (
+        *pod.spec.containers, *pod.spec.init_containers, *pod.spec.ephemeral_containers,
+    )  # fmt: skip
     return next((container for container in every if container.name == name), None)
 
 

@@ -137,6 +137,8 @@ class ContainerSpec:
     stdin: bool = False
     stdin_once: bool = False
     """Stdin ends with the first who was attached to it."""
+    processes_of: str = ""
+    """The container whose processes it sees, in place of its own alone."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
 

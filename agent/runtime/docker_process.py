@@ -72,15 +72,26 @@ async def open_attach(engine: DockerEngine, container_id: str, streams: ProcessS
     query = urlencode({"stream": 1} | {name: 1 for name, asked in wanted.items() if asked})
     path = f"/v{version}/containers/{container_id}/attach?{query}"
     connection = await hijack(engine.options.host, path, None, engine.options.write_timeout)
-    return DockerProcess(engine, connection, container_id, "", terminal=bool(found["Config"].get("Tty")))
+    config = found["Config"]
+    terminal = bool(config.get("Tty"))
+    ends = bool(config.get("StdinOnce")) and not terminal
+    return DockerProcess(engine, connection, container_id, "", terminal=terminal, stdin_ends=ends)
 
 
 class DockerProcess:
     """A command (``exec_id``) in a container, or the container's own process. See ``RemoteProcess``."""
 
     def __init__(
-        self, engine: DockerEngine, connection: Connection, container_id: str, exec_id: str, *, terminal: bool
+        self,
+        engine: DockerEngine,
+        connection: Connection,
+        container_id: str,
+        exec_id: str,
+        *,
+        terminal: bool,
+        stdin_ends: bool = True,
     ) -> None:
+        self._stdin_ends = stdin_ends
         self._engine, self._container, self._exec, self._terminal = engine, container_id, exec_id, terminal
         self._reader, self._writer = connection
         self._demultiplexer = None if terminal else Demultiplexer()
@@ -103,6 +114,8 @@ class DockerProcess:
             await self._writer.drain()
 
     async def close_stdin(self) -> None:
+        if not self._stdin_ends:
+            return  # Docker would close the output too: whoever attached to a stdin that stays open still listens
         with suppress(OSError):
             if self._writer.can_write_eof() and not self._writer.is_closing():
                 self._writer.write_eof()

@@ -74,6 +74,8 @@ def container_body(spec: ContainerSpec, *, node: str, options: DockerOptions, ne
         "CpuShares": max(2, spec.cpu_shares),
         "Mounts": [_mount(mount) for mount in spec.mounts],
     }
+    if spec.processes_of:
+        host_config["PidMode"] = f"container:{spec.processes_of}"
     if spec.cpu_quota > 0:
         host_config |= {"CpuQuota": spec.cpu_quota, "CpuPeriod": PERIOD}
     if spec.memory_bytes > 0:

@@ -109,7 +109,7 @@ class Dispatcher:
     ) -> web.StreamResponse:
         if call.subresource == "scale":
             return await self._object(request, call, await scale.get(self._api, call), format, query)
-        if call.subresource and call.subresource not in ("status", "approval"):
+        if call.subresource and call.subresource not in ("status", "approval", "ephemeralcontainers"):
             raise nothing()  # served by a route of its own, where that part is built in
         entry = await read.get(self._api, call, query.get("resourceVersion", ""))
         if format.media_type == JSON_TYPE and not format.shape and not call.kind.deprecated:
@@ -144,7 +144,7 @@ class Dispatcher:
         return answer
 
     async def _apply(self, call: Request, data: bytes) -> Answer:
-        if call.subresource not in ("", "status"):
+        if call.subresource not in ("", "status", "ephemeralcontainers"):
             raise UnsupportedMediaType(f"server-side apply of the {call.subresource} subresource is not supported")
         resource = call.kind.resource
         attributes = Attributes(

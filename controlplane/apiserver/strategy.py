@@ -7,7 +7,7 @@ the caller's own and are changed. No I/O but reading the watch cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from controlplane.apiserver import admission, ownership
@@ -197,12 +197,19 @@ def draft_update(
 def check_update(request: Request, obj: JSON, old: JSON) -> None:
     """Whether a changed object may be stored; gathers warnings. Raises Invalid."""
     kind = request.kind
-    validate = kind.validate_status if request.subresource in ("status", "approval") else kind.validate
+    validate = _validation(kind, request.subresource)
     wrong = [*validate_metadata(kind, obj, old), *validate(obj, old)]
     if wrong:
         raise _refuse(kind, old["metadata"]["name"], wrong)
-    if not request.subresource:
+    if request.subresource in ("", "ephemeralcontainers"):
         request.warnings.extend((*kind.warnings(obj), *_inert(kind)))
+
+
+def _validation(kind: Kind, subresource: str) -> Callable[[JSON, JSON | None], Iterable[Cause]]:
+    if subresource in ("status", "approval"):
+        return kind.validate_status
+    own = next((sub.validate for sub in kind.subresources if sub.name == subresource), None)
+    return own or kind.validate
 
 
 _SERVERS_OWN = (
@@ -277,6 +284,10 @@ def _merged(request: Request, old: JSON, given: JSON) -> JSON:
     obj = {**old}
     if subresource == "finalize":
         obj["spec"] = {**(old.get("spec") or {}), "finalizers": (given.get("spec") or {}).get("finalizers") or []}
+    elif subresource == "ephemeralcontainers":
+        obj["spec"] = {key: value for key, value in (old.get("spec") or {}).items() if key != "ephemeralContainers"}
+        if added := (given.get("spec") or {}).get("ephemeralContainers"):
+            obj["spec"]["ephemeralContainers"] = added
     elif subresource == "approval":
         status = {**(old.get("status") or {})}
         status["conditions"] = (given.get("status") or {}).get("conditions") or []

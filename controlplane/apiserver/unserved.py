@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from shared.api.errors import MethodNotAllowed, NotFound
 
-_NOT_YET = frozenset(
-    {("pods", sub) for sub in ("ephemeralcontainers", "eviction", "resize")} | {("serviceaccounts", "token")}
-)
+_NOT_YET = frozenset({("pods", sub) for sub in ("eviction", "resize")} | {("serviceaccounts", "token")})
 """Subresources that Kubernetes has and we do not serve."""
 
 

@@ -1,7 +1,6 @@
 """Habits of the code that no linter knows."""
 
 import ast
-import gc
 from functools import cache
 from pathlib import Path
 
@@ -19,12 +18,7 @@ def identify(path):
 
 @cache
 def parsed(path):
-    """Parsed without a collection in the middle, of which CPython 3.11 now and then makes a SystemError (gh-106905)."""
-    gc.disable()
-    try:
-        return ast.parse(path.read_text())
-    finally:
-        gc.enable()
+    return ast.parse(path.read_text())
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=identify)

@@ -26,7 +26,7 @@ from agent.runtime.base import (
     State,
 )
 from shared.api.errors import StatusError
-from shared.api.pod import Container, Pod
+from shared.api.pod import Container, EphemeralContainer, Pod
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +136,7 @@ async def _spec(work: Work, step: StartContainer, pod: Pod, container: Container
             # What is missing may have been added since the object was read.
             variables = await _variables(work, pod, container, 0.0)
         mounts = await tools.volumes.mounts(pod, container)
+        target = _target(work, container)
     except (ConfigError, VolumeFailure) as error:
         raise StepFailed("CreateContainerConfigError", str(error)) from error
     except StatusError as error:
@@ -164,7 +165,19 @@ async def _spec(work: Work, step: StartContainer, pod: Pod, container: Container
         tty=container.tty,
         stdin=container.stdin,
         stdin_once=container.stdin_once,
+        processes_of=target,
     )
+
+
+def _target(work: Work, container: Container) -> str:
+    """The running container whose processes this one sees. Raises ConfigError."""
+    name = container.target_container_name if isinstance(container, EphemeralContainer) else ""
+    if not name:
+        return ""
+    info = work.state.latest(name)
+    if info is None or info.state is not State.RUNNING:
+        raise ConfigError(f"unable to find target container {name}: it does not run")
+    return info.id
 
 
 async def _variables(work: Work, pod: Pod, container: Container, max_age: float | None) -> dict[str, str]:

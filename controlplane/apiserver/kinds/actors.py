@@ -54,6 +54,7 @@ SUBRESOURCES: Mapping[str, str] = {
     "approval": "conditions of a signing request",
     "binding": "gives a pod its node",
     "exec": "a command in a container, through its agent",
+    "ephemeralcontainers": "containers added to a running pod (`kubectl debug`)",
     "eviction": "deletes a pod if its disruption budget lets it go",
     "finalize": "finalizers of a namespace's spec",
     "portforward": "connections to ports of a pod, through its agent",
@@ -68,6 +69,6 @@ MISSING: Mapping[str, str] = {
     "ComponentStatus": "deprecated; `/readyz?verbose` tells",
     "APIService": "aggregation to other API servers",
     "NodeMetrics, PodMetrics": "`kubectl top`",
-    "pods/ephemeralcontainers, resize": "changes of running pods",
+    "pods/resize": "changes of running containers' resources",
 }
 """Of what Kubernetes 1.36 has as stable, what is not served, and what it is."""

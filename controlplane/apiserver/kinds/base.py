@@ -73,6 +73,8 @@ class Subresource:
     """The kind that it speaks; the parent's when empty."""
     group: str | None = None
     version: str = ""
+    validate: Callable[[JSON, JSON | None], Iterable[Cause]] | None = None
+    """Of an update of the object through it, in place of the kind's own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

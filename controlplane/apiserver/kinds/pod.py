@@ -13,6 +13,7 @@ from controlplane.apiserver.kinds.causes import forbidden
 from controlplane.apiserver.kinds.cells import at
 from controlplane.apiserver.kinds.pod_cells import COLUMNS
 from controlplane.apiserver.kinds.podspec.defaults import default_pod_only, default_pod_spec
+from controlplane.apiserver.kinds.podspec.ephemeral import validate_ephemeral_update
 from controlplane.apiserver.kinds.podspec.update import validate_pod_update
 from controlplane.apiserver.kinds.podspec.validate import validate_pod_spec
 from shared.api import kinds, quantity
@@ -78,6 +79,12 @@ def validate_status(pod: JSON, old: JSON | None) -> Iterable[Cause]:
     return []
 
 
+def validate_ephemeral(pod: JSON, old: JSON | None) -> Iterable[Cause]:
+    """A change of the ephemeral containers: additions."""
+    spec: JSON = pod.get("spec") or {}
+    return [*validate_pod_spec(spec, "spec"), *validate_ephemeral_update(pod, old or pod)]
+
+
 def warnings(pod: JSON) -> Iterable[str]:
     return pod_support.unsupported(pod.get("spec") or {}, "spec")
 
@@ -118,6 +125,7 @@ POD = Kind(
     subresources=(
         Subresource("attach", ("create", "get"), kind="PodAttachOptions"),
         Subresource("binding", ("create",), kind="Binding"),
+        Subresource("ephemeralcontainers", ("get", "patch", "update"), validate=validate_ephemeral),
         Subresource("eviction", ("create",), kind="Eviction", group="policy", version="v1"),
         Subresource("exec", ("create", "get"), kind="PodExecOptions"),
         Subresource("log", ("get",)),

@@ -14,7 +14,8 @@ from shared.api.meta import JSON
 _CONTAINER = (
     "name", "image", "command", "args", "workingDir", "ports", "env", "envFrom", "resources.limits",
     "resources.requests", "volumeMounts.name", "volumeMounts.mountPath", "volumeMounts.readOnly",
-    "volumeMounts.subPath", "imagePullPolicy", "terminationMessagePath", "terminationMessagePolicy", "stdin", "tty",
+    "volumeMounts.subPath", "imagePullPolicy", "terminationMessagePath", "terminationMessagePolicy", "stdin",
+    "stdinOnce", "tty",
 )  # fmt: skip
 _PROBE = tuple(
     f"{probe}.{field}"
@@ -29,6 +30,7 @@ POD_FIELDS_ACTED_ON: frozenset[str] = frozenset(
     (
         *(f"containers.{field}" for field in (*_CONTAINER, *_PROBE)),
         *(f"initContainers.{field}" for field in _CONTAINER),
+        *(f"ephemeralContainers.{field}" for field in (*_CONTAINER, "targetContainerName")),
         "volumes.name", "volumes.emptyDir", "volumes.hostPath", "volumes.configMap", "volumes.secret",
         "restartPolicy", "terminationGracePeriodSeconds", "nodeName", "nodeSelector", "hostNetwork", "hostname",
         "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution", "tolerations", "schedulerName",

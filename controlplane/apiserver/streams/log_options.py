@@ -79,7 +79,8 @@ def parse_query(query: Mapping[str, str], pod_name: str) -> LogQuery:
 def check_has_log(pod: Pod, container: str, previous: bool) -> None:
     """Raises BadRequest, as a kubelet does, when the pod's status says that there is no such log yet."""
     about = f"container {json.dumps(container)} in pod {json.dumps(pod.metadata.name)}"
-    statuses = (*pod.status.container_statuses, *pod.status.init_container_statuses)
+    told = pod.status
+    statuses = (*told.container_statuses, *told.init_container_statuses, *told.ephemeral_container_statuses)
     status = next((each for each in statuses if each.name == container), None)
     if status is None:
         if pod.status.phase in ("", "Pending"):

@@ -18,6 +18,7 @@ from controlplane.apiserver.kinds.causes import (
     required,
 )
 from controlplane.apiserver.kinds.podspec.environment import validate_environment
+from controlplane.apiserver.kinds.podspec.ephemeral import validate_ephemeral_containers
 from controlplane.apiserver.kinds.podspec.handlers import validate_lifecycle, validate_probes
 from controlplane.apiserver.kinds.podspec.resources import validate_resources
 from shared.api import names
@@ -51,7 +52,11 @@ def validate_containers(spec: JSON, volumes: Collection[str], path: str) -> list
         found += _container(container, volumes, host_network, at, taken)
         found += _init_container(container, at)
         found += _host_port_conflicts([container], f"{path}.initContainers", index)
-    return found
+
+    def as_any(container: JSON, at: str) -> list[Cause]:
+        return _container(container, volumes, host_network, at, taken)
+
+    return found + validate_ephemeral_containers(spec, path, as_any)
 
 
 def own_name(item: JSON, at: str, taken: set[str]) -> list[Cause]:
