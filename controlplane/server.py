@@ -22,6 +22,13 @@ from controlplane.apiserver.accounts.keys import SigningKeys
 from controlplane.apiserver.accounts.requests import TokenRequests
 from controlplane.apiserver.accounts.reviews import TokenReviews
 from controlplane.apiserver.accounts.tokens import AccountTokens
+from controlplane.apiserver.aggregation.availability import Availability
+from controlplane.apiserver.aggregation.certificates import FrontProxy
+from controlplane.apiserver.aggregation.endpoints import Endpoints
+from controlplane.apiserver.aggregation.handler import Aggregator
+from controlplane.apiserver.aggregation.registration import Registration
+from controlplane.apiserver.aggregation.routes import Routes
+from controlplane.apiserver.aggregation.trust import Trust
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.app import build_app
 from controlplane.apiserver.audit import policy as audit_policy
@@ -127,7 +134,8 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         leader = Leader(client, certificates.ca, leading, clock, cluster_cidr=settings.cluster_cidr)
         caller = Caller(api)
         stack.push_async_callback(caller.close)
-        app = _wire(settings, api, leader, keys, f"https://{advertise}", clock, auditor, caller)
+        parts = _wire(settings, api, leader, keys, f"https://{advertise}", clock, auditor, caller, certificates.ca_pem)
+        app, registration = parts
         context = pki.server_context(certificates.server_certificate, certificates.server_key, certificates.ca_pem)
         runner = connections.runner(app, SHUTDOWN_TIMEOUT)
         await runner.setup()
@@ -136,6 +144,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         logger.info("ready", extra={"address": f"https://{advertise}"})
         supervisor.service("certificates", _keep_certificates(renew, context))
         leading.service("leader", _lead(leader))
+        leading.service("API registration", registration.run())
         await _signalled()
         logger.info("stopping")
         leading.stop()  # before the watches end, which controllers would take for trouble
@@ -153,7 +162,8 @@ def _wire(
     clock: Clock,
     auditor: Auditor | None,
     caller: Caller,
-) -> web.Application:
+    client_ca: bytes,
+) -> tuple[web.Application, Registration]:
     pods = leader.informers.cache(PODS)
     pods.add_index(NODE, by_node)
 
@@ -189,9 +199,19 @@ def _wire(
         TokenReviews(accounts, BootstrapTokens(lookups.bootstrap_secret, clock)).add_routes,
         TokenRequests(accounts, keys, lookups, server, clock).add_routes,
     )
+    routes, endpoints, front_proxy = (
+        Routes(api.cache, api.kinds),
+        Endpoints(api, lookups, hub),
+        FrontProxy(settings.data_dir, clock),
+    )
+    client = LocalClient(api)
+    availability = Availability(routes, endpoints, front_proxy, client, clock)
+    trust = Trust(api.cache, client, front_proxy, client_ca)
+    registration = Registration(api, routes, availability, front_proxy, trust, client)
+    aggregator = Aggregator(routes, endpoints, front_proxy)
     overload = Overload(settings.max_requests_inflight)
     authenticator = Authenticator(lookups.bootstrap_secret, clock, accounts)
-    return build_app(api, authenticator, authorizer, extra, overload, auditor)
+    return build_app(api, authenticator, authorizer, extra, overload, auditor, aggregator), registration
 
 
 def _auditor(settings: ServerSettings, stack: AsyncExitStack, clock: Clock) -> Auditor | None:

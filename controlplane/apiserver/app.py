@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
+from controlplane.apiserver.aggregation.handler import Aggregator
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.audit.auditor import Auditor
 from controlplane.apiserver.dispatch import Dispatcher
@@ -24,6 +25,7 @@ def build_app(
     extra: Sequence[Callable[[web.Application], None]] = (),
     overload: Overload | None = None,
     auditor: Auditor | None = None,
+    aggregator: Aggregator | None = None,
 ) -> web.Application:
     """The application. ``extra`` adds routes of other parts; they stand before ours and behind the same guard,
     and read who asks from ``guard.CALL``."""
@@ -32,10 +34,12 @@ def build_app(
     app.middlewares.append(guard.middleware())
     for add_routes in extra:
         add_routes(app)
-    dispatcher, pages = Dispatcher(api, authorizer), Pages(api)
+    dispatcher, pages = Dispatcher(api, authorizer), Pages(api, aggregator)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         call = CALL.get()
+        if aggregator is not None and (elsewhere := aggregator.delegate(request, call)) is not None:
+            return await elsewhere
         if call.target.resource:
             return await dispatcher.serve(request, call.target, call.verb, call.query, call.user)
         return pages.serve(request, call.target.path, call.query)

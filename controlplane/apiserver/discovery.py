@@ -9,7 +9,8 @@ from __future__ import annotations
 import platform
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from controlplane.apiserver.kinds.base import Kind, Subresource
 from shared import codec
@@ -32,10 +33,30 @@ _PREFERRED_ORDER = ("", "apps", "batch", "autoscaling", "networking.k8s.io", "po
 """Groups that clients should find first; the others follow by name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A group version that another API server serves. ``resources`` are entries of the aggregated form, ``document``
+    the query of its OpenAPI document."""
+
+    group: str
+    version: str
+    group_priority: int
+    version_priority: int
+    fresh: bool
+    resources: Sequence[JSON]
+    document: str
+
+
 class Discovery:
     """Answers for ``/api``, ``/apis`` and what is below them down to a group version."""
 
-    def __init__(self, kinds: Iterable[Kind], server_address: str = "", custom_groups: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        kinds: Iterable[Kind],
+        server_address: str = "",
+        custom_groups: Iterable[str] = (),
+        remote: Sequence[Remote] = (),
+    ) -> None:
         versions: dict[str, dict[str, list[Kind]]] = {}
         for kind in kinds:
             versions.setdefault(kind.resource.group, {}).setdefault(kind.resource.version, []).append(kind)
@@ -50,7 +71,9 @@ class Discovery:
         self._plain["/api"] = codec.encode(
             {"kind": "APIVersions", "versions": list(versions.get("", {})), "serverAddressByClientCIDRs": addresses}
         )
-        named = [_group(group, list(versions[group])) for group in groups if group]
+        elsewhere = _by_group(remote)
+        named = [_group(group, [*versions[group], *elsewhere.get(group, ())]) for group in groups if group]
+        named += [_group(group, list(found)) for group, found in elsewhere.items() if group not in versions]
         self._plain["/apis"] = codec.encode({"kind": "APIGroupList", "apiVersion": "v1", "groups": named})
         for entry in named:
             self._plain[f"/apis/{entry['name']}"] = codec.encode({"kind": "APIGroup", "apiVersion": "v1", **entry})
@@ -67,7 +90,10 @@ class Discovery:
             self._aggregated[root] = codec.encode(
                 {
                     "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {},
-                    "items": [_aggregated(group, versions[group]) for group in chosen],
+                    "items": [
+                        _aggregated(group, versions.get(group, {}), elsewhere.get(group, {}))
+                        for group in (*chosen, *(g for g in elsewhere if root == "/apis" and g not in versions))
+                    ],
                 }
             )  # fmt: skip
 
@@ -121,7 +147,15 @@ def _resources(kinds: Iterable[Kind]) -> Iterator[JSON]:
     yield from sorted(found, key=lambda entry: str(entry["name"]))
 
 
-def _aggregated(group: str, versions: dict[str, list[Kind]]) -> JSON:
+def _by_group(remote: Iterable[Remote]) -> dict[str, dict[str, Remote]]:
+    """By group and version, those of the highest priority first."""
+    found: dict[str, dict[str, Remote]] = {}
+    for each in sorted(remote, key=lambda each: (-each.version_priority, version_order(each.version))):
+        found.setdefault(each.group, {})[each.version] = each
+    return dict(sorted(found.items(), key=lambda item: (-max(r.group_priority for r in item[1].values()), item[0])))
+
+
+def _aggregated(group: str, versions: dict[str, list[Kind]], remote: Mapping[str, Remote]) -> JSON:
     return {
         "metadata": {"name": group, "creationTimestamp": None},
         "versions": [
@@ -130,6 +164,12 @@ def _aggregated(group: str, versions: dict[str, list[Kind]]) -> JSON:
                 "resources": [_aggregated_resource(kind) for kind in sorted(kinds, key=lambda k: k.resource.plural)],
             }
             for version, kinds in versions.items()
+        ] + [
+            {
+                "version": version, "freshness": "Current" if each.fresh else "Stale",
+                "resources": list(each.resources),
+            }
+            for version, each in remote.items()
         ],
     }  # fmt: skip
 

@@ -6,16 +6,18 @@ here waits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
 from controlplane.apiserver import openapi, openapi_v2
+from controlplane.apiserver.aggregation.handler import Aggregator
 from controlplane.apiserver.api import ApiServer
-from controlplane.apiserver.discovery import VERSION, Discovery
+from controlplane.apiserver.discovery import VERSION, Discovery, Remote
 from controlplane.apiserver.negotiation import JSON_TYPE, accepts_discovery
 from controlplane.apiserver.unserved import not_allowed, nothing
 from shared import codec
+from shared.api.meta import JSON
 from shared.observe import metrics
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -25,10 +27,11 @@ _HEALTH = ("healthz", "livez", "readyz")
 class Pages:
     """Answers GETs that name no resource."""
 
-    def __init__(self, api: ApiServer) -> None:
-        self._api = api
-        self._made_of = -1
+    def __init__(self, api: ApiServer, aggregator: Aggregator | None = None) -> None:
+        self._api, self._aggregator = api, aggregator
+        self._made_of = -1, -1
         self._discovery = Discovery(())
+        self._remote: Sequence[Remote] = ()
         self._custom: dict[str, bytes] | None = None
         self._version = codec.encode(VERSION)
         self._openapi: dict[str, bytes] = {}
@@ -38,7 +41,7 @@ class Pages:
         if request.method not in ("GET", "HEAD"):
             raise not_allowed()
         path = path.rstrip("/") or "/"
-        if self._made_of != self._api.kinds.version:
+        if self._made_of != self._versions():
             self._renew()
         aggregated = path in ("/api", "/apis") and accepts_discovery(request.headers.get("Accept", ""))
         found = self._discovery.answer(path, aggregated=aggregated)
@@ -61,10 +64,15 @@ class Pages:
             return _json(codec.encode({"paths": sorted([*self._discovery.paths, *more])}))
         raise nothing()
 
+    def _versions(self) -> tuple[int, int]:
+        return self._api.kinds.version, 0 if self._aggregator is None else self._aggregator.version
+
     def _renew(self) -> None:
-        kinds = self._api.kinds
-        self._made_of = kinds.version
-        self._discovery = Discovery(kinds, custom_groups={kind.resource.group for kind in kinds.custom})
+        kinds, aggregator = self._api.kinds, self._aggregator
+        self._made_of = self._versions()
+        self._remote = [] if aggregator is None else aggregator.served()
+        custom = {kind.resource.group for kind in kinds.custom}
+        self._discovery = Discovery(kinds, custom_groups=custom, remote=self._remote)
         self._custom = None
         self._openapi.clear()
 
@@ -83,13 +91,19 @@ class Pages:
                 self._custom = openapi.custom_documents(self._api.kinds.custom)
             try:
                 self._openapi[name] = (
-                    openapi.document(name, self._custom)
-                    if name
-                    else codec.encode(openapi.index(self._api.kinds, self._custom))
+                    openapi.document(name, self._custom) if name else codec.encode(self._index(self._custom))
                 )
             except KeyError:
                 raise nothing() from None
         return _json(self._openapi[name])
+
+    def _index(self, custom: Mapping[str, bytes]) -> JSON:
+        index = openapi.index(self._api.kinds, custom)
+        for each in self._remote:
+            if each.document:
+                root = f"apis/{each.group}/{each.version}"
+                index["paths"][root] = {"serverRelativeURL": f"/openapi/v3/{root}?{each.document}"}
+        return index
 
 
 def _json(body: bytes, content_type: str = JSON_TYPE, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -140,6 +140,7 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False,
     extensions.CustomResourceDefinition,
 )  # fmt: skip
+API_SERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", False, Object)
 
 ALL: tuple[Resource[Object], ...] = (
     NAMESPACES, NODES, PODS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES, ENDPOINTS, EVENTS, REPLICA_SETS,
@@ -152,6 +153,7 @@ ALL: tuple[Resource[Object], ...] = (
     LIMIT_RANGES, RESOURCE_QUOTAS, PERSISTENT_VOLUMES, PERSISTENT_VOLUME_CLAIMS, PRIORITY_CLASSES, RUNTIME_CLASSES,
     STORAGE_CLASSES, CSI_DRIVERS, CSI_NODES, CSI_STORAGE_CAPACITIES, VOLUME_ATTACHMENTS, VOLUME_ATTRIBUTES_CLASSES,
     INGRESSES, INGRESS_CLASSES, NETWORK_POLICIES, SERVICE_CIDRS, IP_ADDRESSES,
+    API_SERVICES,
 )  # type: ignore[assignment]  # fmt: skip
 
 _DECODERS = tuple(msgspec.json.Decoder(resource.type) for resource in ALL)

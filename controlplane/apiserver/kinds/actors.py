@@ -25,6 +25,7 @@ ACTORS: Mapping[tuple[str, str], str] = {
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): "binds a policy",
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): "admission asks the webhooks",
     ("apiextensions.k8s.io", "CustomResourceDefinition"): "its kind is served; conversion by webhook is refused",
+    ("apiregistration.k8s.io", "APIService"): "its group version is asked of its Service; ours have one each",
     ("apps", "ControllerRevision"): "history that other controllers keep",
     ("apps", "Deployment"): "the deployment controller rolls out, back and on",
     ("apps", "ReplicaSet"): "the replicaset controller makes and removes pods",
@@ -67,7 +68,6 @@ SUBRESOURCES: Mapping[str, str] = {
 
 MISSING: Mapping[str, str] = {
     "ComponentStatus": "deprecated; `/readyz?verbose` tells",
-    "APIService": "aggregation to other API servers",
     "NodeMetrics, PodMetrics": "`kubectl top`",
     "pods/resize": "changes of running containers' resources",
 }

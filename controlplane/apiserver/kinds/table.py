@@ -11,6 +11,7 @@ from controlplane.apiserver.kinds.admission_policies import (
     VALIDATING_ADMISSION_POLICY,
     VALIDATING_ADMISSION_POLICY_BINDING,
 )
+from controlplane.apiserver.kinds.apiservice import API_SERVICE
 from controlplane.apiserver.kinds.autoscaler import HORIZONTAL_POD_AUTOSCALER
 from controlplane.apiserver.kinds.autoscaler_v1 import HORIZONTAL_POD_AUTOSCALER_V1
 from controlplane.apiserver.kinds.base import Kind
@@ -104,6 +105,7 @@ KINDS: tuple[Kind, ...] = (
     NETWORK_POLICY,
     SERVICE_CIDR,
     IP_ADDRESS,
+    API_SERVICE,
 )
 
 BY_RESOURCE: Mapping[tuple[str, str, str], Kind] = {

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,28 @@ class Backend:
     def __init__(self, connection: socket.socket, tls: ssl.SSLContext | None = None, server_name: str = "") -> None:
         self.socket, self.tls, self.server_name = connection, tls, server_name
         self.failure = ""
+        self._taken = False
+        """The event loop has the socket, and closes it."""
+        self._transport: asyncio.BaseTransport | None = None
+
+    async def connect(self, make_protocol: Callable[[], ResponseHandler]) -> ResponseHandler:
+        """Begin to speak over it, within TLS where that is wanted; once. Raises OSError, TimeoutError."""
+        self._taken = True
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            self._transport, protocol = await asyncio.get_running_loop().create_connection(
+                make_protocol,
+                sock=self.socket,
+                ssl=self.tls,
+                server_hostname=self.server_name if self.tls else None,
+            )
+        return protocol
+
+    def close(self) -> None:
+        """Let go of it, however far it is. Idempotent."""
+        if isinstance(self._transport, asyncio.WriteTransport):
+            self._transport.abort()
+        elif not self._taken:
+            self.socket.close()
 
     def abort(self) -> None:
         """End it for whoever reads and writes it."""
@@ -72,24 +94,16 @@ class _Connector(aiohttp.BaseConnector):
     async def _create_connection(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
     ) -> ResponseHandler:
-        tls = self._backend.tls
-        async with asyncio.timeout(HANDSHAKE_SECONDS):
-            _, protocol = await self._loop.create_connection(
-                self._factory,
-                sock=self._backend.socket,
-                ssl=tls,
-                server_hostname=self._backend.server_name if tls else None,
-            )
-        return protocol
+        return await self._backend.connect(self._factory)
 
 
 @asynccontextmanager
-async def over_stream(dialled: Dialled, tls: ssl.SSLContext | None) -> AsyncIterator[Backend]:
+async def over_stream(dialled: Dialled, tls: ssl.SSLContext | None, server_name: str = "") -> AsyncIterator[Backend]:
     """A backend behind an agent's connection, for the length of the block."""
     ours, theirs = socket.socketpair()
     for each in (ours, theirs):
         each.setblocking(False)
-    backend = Backend(theirs, tls)
+    backend = Backend(theirs, tls, server_name)
     try:
         reader, writer = await asyncio.open_connection(sock=ours, limit=CHUNK)
         try:
@@ -98,7 +112,7 @@ async def over_stream(dialled: Dialled, tls: ssl.SSLContext | None) -> AsyncIter
         finally:
             writer.transport.abort()
     finally:
-        theirs.close()
+        backend.close()
 
 
 async def _upward(reader: asyncio.StreamReader, dialled: Dialled) -> None:

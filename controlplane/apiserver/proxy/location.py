@@ -61,7 +61,7 @@ def of_pod(asked: Name, pod: Pod) -> Location:
     port = asked.port or next(
         (str(port.container_port) for container in pod.spec.containers for port in container.ports), ""
     )
-    if not _allowed(pod.status.pod_ip):
+    if not may_be_dialled(pod.status.pod_ip):
         raise BadRequest("address not allowed")
     return _location(asked.scheme, pod, pod.status.pod_ip, port)
 
@@ -93,7 +93,7 @@ def of_service(
 def _pod_at(address: EndpointAddress, pods: Pods) -> Pod | None:
     """The pod that has the address, as the address says and the pod too: nobody is led elsewhere by an Endpoints."""
     reference = address.target_ref or {}
-    if reference.get("kind") != "Pod" or not _allowed(address.ip):
+    if reference.get("kind") != "Pod" or not may_be_dialled(address.ip):
         return None
     pod = pods(reference.get("namespace", ""), reference.get("name", ""))
     if pod is None or address.ip not in (pod.status.pod_ip, *(each.ip for each in pod.status.pod_ips)):
@@ -101,7 +101,8 @@ def _pod_at(address: EndpointAddress, pods: Pods) -> Pod | None:
     return pod
 
 
-def _allowed(address: str) -> bool:
+def may_be_dialled(address: str) -> bool:
+    """Whether it is an address of somebody else (k8s.io/apimachinery's IsGlobalUnicast)."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
