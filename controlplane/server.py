@@ -42,6 +42,9 @@ from controlplane.apiserver.kinds.table import KINDS
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.lookups import Lookups
 from controlplane.apiserver.node_authz import NodeAuthority
+from controlplane.apiserver.oidc.config import OidcError, issuers
+from controlplane.apiserver.oidc.keys import ProviderKeys
+from controlplane.apiserver.oidc.tokens import OidcTokens, Provider
 from controlplane.apiserver.overload import Overload
 from controlplane.apiserver.policies.admission import PolicyAdmission
 from controlplane.apiserver.proxy.handler import ProxyHandler
@@ -89,6 +92,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
     footprint.small_connections()
     connections.explain_failed_handshakes()
     host, port = split_address(settings.listen, "--listen")
+    providers = _providers(settings)
     listener = _listen(host, port)
     advertise = settings.advertise or f"{outward_address() or '127.0.0.1'}:{port}"
     advertised_host, _ = split_address(advertise, "--advertise")
@@ -134,14 +138,18 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         leader = Leader(client, certificates.ca, leading, clock, cluster_cidr=settings.cluster_cidr)
         caller = Caller(api)
         stack.push_async_callback(caller.close)
-        parts = _wire(settings, api, leader, keys, f"https://{advertise}", clock, auditor, caller, certificates.ca_pem)
-        app, registration = parts
+        origin = f"https://{advertise}"
+        app, registration = _wire(
+            settings, api, leader, keys, origin, clock, auditor, caller, providers, certificates.ca_pem
+        )
         context = pki.server_context(certificates.server_certificate, certificates.server_key, certificates.ca_pem)
         runner = connections.runner(app, SHUTDOWN_TIMEOUT)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, listener, ssl_context=context, backlog=1024).start()
         logger.info("ready", extra={"address": f"https://{advertise}"})
+        for provider in providers:
+            supervisor.service(f"keys of {provider.issuer.url}", provider.keys.run())
         supervisor.service("certificates", _keep_certificates(renew, context))
         leading.service("leader", _lead(leader))
         leading.service("API registration", registration.run())
@@ -162,6 +170,7 @@ def _wire(
     clock: Clock,
     auditor: Auditor | None,
     caller: Caller,
+    providers: Sequence[Provider],
     client_ca: bytes,
 ) -> tuple[web.Application, Registration]:
     pods = leader.informers.cache(PODS)
@@ -184,6 +193,7 @@ def _wire(
     hub = TunnelHub()
     logs = LogHandler(lookups, hub)
     accounts = AccountTokens(keys, lookups, settings.service_account_issuer, clock)
+    oidc = OidcTokens(providers, clock)
     rbac = RbacAuthority(api)
     authorizer = Authorizer(StaticRules(), NodeAuthority(lookups), rbac)
     api.restrictions.append(Escalation(rbac, authorizer).check)
@@ -196,7 +206,7 @@ def _wire(
         PortForwards(lookups, hub, authorizer).add_routes,
         ProxyHandler(api, lookups, hub).add_routes,
         Reviews(authorizer, rbac).add_routes,
-        TokenReviews(accounts, BootstrapTokens(lookups.bootstrap_secret, clock)).add_routes,
+        TokenReviews(accounts, BootstrapTokens(lookups.bootstrap_secret, clock), oidc).add_routes,
         TokenRequests(accounts, keys, lookups, server, clock).add_routes,
     )
     routes, endpoints, front_proxy = (
@@ -210,7 +220,7 @@ def _wire(
     registration = Registration(api, routes, availability, front_proxy, trust, client)
     aggregator = Aggregator(routes, endpoints, front_proxy)
     overload = Overload(settings.max_requests_inflight)
-    authenticator = Authenticator(lookups.bootstrap_secret, clock, accounts)
+    authenticator = Authenticator(lookups.bootstrap_secret, clock, accounts, oidc)
     return build_app(api, authenticator, authorizer, extra, overload, auditor, aggregator), registration
 
 
@@ -228,6 +238,18 @@ def _auditor(settings: ServerSettings, stack: AsyncExitStack, clock: Clock) -> A
         raise ServerError(f"--audit-log-path: {path} cannot be written: {error.strerror}") from error
     stack.callback(log.close)
     return Auditor(policy, log, clock)
+
+
+def _providers(settings: ServerSettings) -> list[Provider]:
+    """Who else may vouch for users. Raises ServerError."""
+    try:
+        found = [Provider(issuer, ProviderKeys(issuer)) for issuer in issuers(settings)]
+    except OidcError as error:
+        message = str(error)
+        raise ServerError(message if message.startswith("--") else f"--authentication-config: {message}") from error
+    if any(provider.issuer.url == settings.service_account_issuer for provider in found):
+        raise ServerError(f"{settings.service_account_issuer} is --service-account-issuer: no provider's")
+    return found
 
 
 def _listen(host: str, port: int) -> socket.socket:

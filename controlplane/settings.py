@@ -35,6 +35,20 @@ class ServerSettings:
         "https://kubernetes.default.svc.cluster.local",
         "Who issues the tokens of service accounts, and the audience of those that name none.", metavar="URL",
     )  # fmt: skip
+    authentication_config: Path | None = setting(
+        None, "OpenID Connect providers: a Kubernetes AuthenticationConfiguration (apiserver.config.k8s.io/v1)."
+    )
+    oidc_issuer_url: str = setting("", "The one OpenID Connect provider whose id tokens are accepted.", metavar="URL")
+    oidc_client_id: str = setting("", "What the provider's tokens must be for (their aud claim).")
+    oidc_username_claim: str = setting("sub", "The claim that is the user's name.")
+    oidc_username_prefix: str = setting(
+        "", "Stands before the name; the issuer's URL and # when empty, but before an email address. - is none."
+    )
+    oidc_groups_claim: str = setting("", "The claim that has the user's groups: a text or a list of texts.")
+    oidc_groups_prefix: str = setting("", "Stands before each group.")
+    oidc_required_claim: dict[str, str] = setting({}, "Claims that a token must have, with their values.")
+    oidc_ca_file: Path | None = setting(None, "The CAs of the provider's server; the system's when not given.")
+    oidc_signing_algs: str = setting("RS256", "What tokens may be signed with, such as RS256,ES256.")
     audit_policy_file: Path | None = setting(
         None, "What is written to the audit log: a Kubernetes audit policy (audit.k8s.io/v1). No log without it."
     )

@@ -15,11 +15,21 @@ from controlplane.apiserver.identity import Attributes, User
 from shared.api.errors import Forbidden
 
 
+class Refused(Forbidden):
+    """Forbidden by the authorities; ``why`` is what they have to say about it."""
+
+    why = ""
+
+
 class Authority(Protocol):
     """One source of permissions."""
 
-    def allows(self, user: User, attributes: Attributes) -> bool:
-        """Whether this authority permits it; False is no opinion."""
+    def why(self, user: User, attributes: Attributes) -> str | None:
+        """Why this authority permits it, "" when it needs no words; None is no opinion."""
+        ...
+
+    def refusal(self, user: User, attributes: Attributes) -> str:
+        """What there is to say about its not permitting it; "" mostly."""
         ...
 
 
@@ -29,13 +39,26 @@ class Authorizer:
     def __init__(self, *authorities: Authority) -> None:
         self._authorities: Sequence[Authority] = authorities
 
-    def allowed(self, user: User, attributes: Attributes) -> bool:
-        return any(authority.allows(user, attributes) for authority in self._authorities)
+    def why(self, user: User, attributes: Attributes) -> str | None:
+        """Why it is permitted; None when it is not."""
+        for authority in self._authorities:
+            if (reason := authority.why(user, attributes)) is not None:
+                return reason
+        return None
 
-    def authorize(self, user: User, attributes: Attributes) -> None:
-        """Raises Forbidden."""
-        if not self.allowed(user, attributes):
-            raise forbidden(user, attributes)
+    def allowed(self, user: User, attributes: Attributes) -> bool:
+        return self.why(user, attributes) is not None
+
+    def refusal(self, user: User, attributes: Attributes) -> str:
+        """Why it is not permitted, as far as there is anything to say (pkg/authorization/union)."""
+        reasons = (authority.refusal(user, attributes) for authority in self._authorities)
+        return "\n".join(reason for reason in reasons if reason)
+
+    def authorize(self, user: User, attributes: Attributes) -> str:
+        """Why it is permitted. Raises Forbidden."""
+        if (reason := self.why(user, attributes)) is None:
+            raise forbidden(user, attributes, self.refusal(user, attributes))
+        return reason
 
 
 _ISSUER = ("/.well-known/openid-configuration", "/openid/v1/jwks")
@@ -44,6 +67,12 @@ _ISSUER = ("/.well-known/openid-configuration", "/openid/v1/jwks")
 
 class StaticRules:
     """What holds in every cluster, without objects: administrators, discovery, health, joining agents."""
+
+    def why(self, user: User, attributes: Attributes) -> str | None:
+        return "" if self.allows(user, attributes) else None
+
+    def refusal(self, user: User, attributes: Attributes) -> str:
+        return ""
 
     def allows(self, user: User, attributes: Attributes) -> bool:
         groups = user.groups
@@ -64,11 +93,17 @@ class StaticRules:
         )
 
 
-def forbidden(user: User, attributes: Attributes, reason: str = "") -> Forbidden:
+def forbidden(user: User, attributes: Attributes, reason: str = "") -> Refused:
     """The refusal, worded as Kubernetes words it; ``reason`` adds why."""
+    error = _refused(user, attributes, reason)
+    error.why = reason
+    return error
+
+
+def _refused(user: User, attributes: Attributes, reason: str) -> Refused:
     if not attributes.is_resource:
         words = f'User "{user.name}" cannot {attributes.verb} path "{attributes.path}"'
-        return Forbidden(f"forbidden: {words}" + (f": {reason}" if reason else ""))
+        return Refused(f"forbidden: {words}" + (f": {reason}" if reason else ""))
     resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
     scope = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
     words = (
@@ -77,7 +112,7 @@ def forbidden(user: User, attributes: Attributes, reason: str = "") -> Forbidden
     what = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
     if attributes.name:
         what += f' "{attributes.name}"'
-    return Forbidden(
+    return Refused(
         f"{what} is forbidden: {words}" + (f": {reason}" if reason else ""),
         group=attributes.group,
         kind=attributes.resource,

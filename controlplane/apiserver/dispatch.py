@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Mapping
+from inspect import isawaitable
 
 from aiohttp import web
 
@@ -152,8 +153,8 @@ class Dispatcher:
         )
 
         async def may_create() -> None:
-            if (pending := self._authorizer.authorize(call.user, attributes)) is not None:
-                await pending
+            if isawaitable(allowed := self._authorizer.authorize(call.user, attributes)):
+                await allowed
 
         tree, warnings = await self._decoded(call, data, YAML_TYPE)
         answer = await apply.apply(self._api, call, tree, may_create)

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from controlplane.apiserver import impersonation, metrics
 from controlplane.apiserver.audit.auditor import AUDIT_ID, Auditor, Record
+from controlplane.apiserver.authz import Refused
 from controlplane.apiserver.connections import TOO_LATE
 from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.overload import REQUEST_SECONDS, Level, Overload, is_long_running
@@ -58,7 +59,7 @@ class Authenticates(Protocol):
 class Authorizes(Protocol):
     """See ``authz.Authorizer``."""
 
-    def authorize(self, user: User, attributes: Attributes) -> Awaitable[None] | None: ...
+    def authorize(self, user: User, attributes: Attributes) -> Awaitable[str | None] | str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,15 +188,15 @@ class Guard:
 
     async def _authorize(self, user: User, attributes: Attributes, passage: _Passage) -> None:
         try:
-            allowed = self._authorizer.authorize(user, attributes)
-            if isawaitable(allowed):
-                await allowed
-        except Forbidden:
+            reason = self._authorizer.authorize(user, attributes)
+            if isawaitable(reason):
+                reason = await reason
+        except Forbidden as error:
             if passage.record is not None:
-                passage.record.allowed = False
+                passage.record.decided(False, error.why if isinstance(error, Refused) else "")
             raise
         if passage.record is not None:
-            passage.record.allowed = True
+            passage.record.decided(True, reason or "")
 
     async def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         """Before a head goes out. As a Kubernetes API server, do not tell what software of which version this is."""

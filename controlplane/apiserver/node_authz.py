@@ -19,6 +19,9 @@ from shared.api.pod import Container, Pod
 from shared.pki import NODE_GROUP, NODE_PREFIX
 
 _NODE_PATHS = frozenset({("create", "heartbeat"), ("get", "tunnel"), ("get", "streams")})
+_BY_POD = frozenset(("", plural) for plural in ("secrets", "configmaps", "persistentvolumeclaims"))
+"""What an agent gets to see for the sake of its pods."""
+
 _RESTRICTED_LABEL = "node-restriction.kubernetes.io/"
 
 
@@ -37,6 +40,16 @@ class NodeAuthority:
 
     def __init__(self, pods: NodePods) -> None:
         self._pods = pods
+
+    def why(self, user: User, attributes: Attributes) -> str | None:
+        return "" if self.allows(user, attributes) else None
+
+    def refusal(self, user: User, attributes: Attributes) -> str:
+        """In Kubernetes' words (plugin/pkg/auth/authorizer/node/node_authorizer.go)."""
+        node = node_name(user)
+        if node is None or (attributes.group, attributes.resource) not in _BY_POD:
+            return ""
+        return f"no relationship found between node '{node}' and this object"
 
     def allows(self, user: User, attributes: Attributes) -> bool:
         node = node_name(user)

@@ -152,6 +152,22 @@ def test_what_cannot_be_run(host, kubectl, arguments, message):
     assert message in (done.stdout + done.stderr).decode()
 
 
+def test_who_may(host, kubectl):
+    """A WebSocket asks with GET, and needs what a POST does."""
+    cluster = host.cluster
+    cluster.kubectl("create", "role", "looker", "--verb=get", "--resource=pods,pods/exec,pods/attach,pods/portforward")
+    cluster.kubectl("create", "rolebinding", "looker", "--role=looker", "--user=alice")
+    try:
+        refused = host.run("exec", "p", "--as=alice", "--", "true", program=kubectl)
+        assert refused.returncode == 1
+        assert b'cannot create resource "pods/exec"' in refused.stderr
+        cluster.kubectl("create", "role", "doer", "--verb=create", "--resource=pods/exec")
+        cluster.kubectl("create", "rolebinding", "doer", "--role=doer", "--user=alice")
+        assert host.run("exec", "p", "--as=alice", "--", "true", program=kubectl).returncode == 0
+    finally:
+        cluster.kubectl("delete", "roles,rolebindings", "--all")
+
+
 def test_which_of_several_containers(host, kubectl):
     host.run_pod("two", {"name": "a"}, {"name": "b"})
     chosen = host.run("exec", "two", "-c", "b", "--", "hostname", program=kubectl)

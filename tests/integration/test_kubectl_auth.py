@@ -79,6 +79,68 @@ def test_reconcile(cluster, tmp_path):
     assert cluster.get("role", "more")["rules"] == [{"verbs": ["get"], "apiGroups": [""], "resources": ["services"]}]
 
 
+def test_reconcile_gives_back_what_is_missing_and_takes_only_when_told(cluster, tmp_path):
+    def write(verbs, subject):
+        path = tmp_path / "rights.yaml"
+        path.write_text(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: lookers}\n"
+            f"rules: [{{verbs: {verbs}, apiGroups: [''], resources: [nodes]}}]\n---\n"
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: lookers}\n"
+            "roleRef: {kind: ClusterRole, name: lookers, apiGroup: rbac.authorization.k8s.io}\n"
+            f"subjects: [{{kind: User, name: {subject}, apiGroup: rbac.authorization.k8s.io}}]\n"
+        )
+        return "auth", "reconcile", "-f", str(path)
+
+    def have():
+        verbs = [verb for rule in cluster.get("clusterrole", "lookers")["rules"] for verb in rule["verbs"]]
+        return sorted(verbs), [subject["name"] for subject in cluster.get("clusterrolebinding", "lookers")["subjects"]]
+
+    cluster.kubectl(*write("[get, list]", "ann"))
+    cluster.kubectl(*write("[get, watch]", "bob"), "--dry-run=client")
+    assert have() == (["get", "list"], ["ann"])
+    cluster.kubectl(*write("[get, watch]", "bob"))
+    assert have() == (["get", "list", "watch"], ["ann", "bob"])
+    cluster.kubectl(*write("[get]", "bob"), "--remove-extra-permissions", "--remove-extra-subjects")
+    assert have() == (["get"], ["bob"])
+    assert as_user(cluster, "bob", "auth", "can-i", "get", "nodes").stdout.strip() == "yes"
+
+
+def test_a_refusal_tells_which_role_is_missing(cluster):
+    cluster.kubectl("create", "clusterrolebinding", "dangling", "--clusterrole=nowhere", "--user=dora")
+    missing = 'RBAC: clusterrole.rbac.authorization.k8s.io "nowhere" not found'
+    with line_of(cluster, "dora") as line:
+        refused = line.ask("GET", "/api/v1/nodes")
+        own = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+        rules = line.ask("POST", own, {"spec": {"namespace": "default"}})
+    assert (refused.code, refused.message.endswith(f"at the cluster scope: {missing}")) == (403, True)
+    spec = {"user": "dora", "resourceAttributes": {"verb": "list", "resource": "nodes"}}
+    with Line(cluster) as line:
+        reply = line.ask("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": spec})
+    assert reply.tree["status"] == {"allowed": False, "reason": missing}
+    assert f"RBAC: {rules.tree['status']['evaluationError']}" == missing
+
+
+def test_an_administrator_may_everything(cluster):
+    listed = cluster.kubectl("auth", "can-i", "--list").stdout
+    assert ["*.*", "[]", "[]", "[*]"] in [line.split() for line in listed.splitlines()]
+    assert ["[*]", "[]", "[*]"] in [line.split() for line in listed.splitlines()]
+
+
+def test_default_roles_come_back_with_the_next_start(cluster):
+    cluster.kubectl("delete", "role", "extension-apiserver-authentication-reader", "-n", "kube-system")
+    cluster.kubectl("patch", "clusterrole", "system:discovery", "--type=merge", "-p", '{"rules": []}')
+    cluster.kubectl("annotate", "--overwrite", "clusterrole", "system:heapster",
+                    "rbac.authorization.kubernetes.io/autoupdate=false")  # fmt: skip
+    cluster.kubectl("patch", "clusterrole", "system:heapster", "--type=merge", "-p", '{"rules": []}')
+    cluster.stop()
+    cluster.start()
+    eventually(lambda: cluster.get("clusterrole", "system:discovery")["rules"], "the rules are back")
+    eventually(
+        lambda: cluster.get("role", "extension-apiserver-authentication-reader", "-n", "kube-system"), "the role is"
+    )
+    assert not cluster.get("clusterrole", "system:heapster").get("rules")
+
+
 def test_reviews_by_administrators(cluster):
     spec = {"user": "jane", "resourceAttributes": {"verb": "list", "resource": "pods", "namespace": "default"}}
     with Line(cluster) as line:

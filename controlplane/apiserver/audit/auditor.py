@@ -40,7 +40,15 @@ class Record:
     event: JSON
     request: web.Request
     body: bytes = b""
-    allowed: bool | None = None
+    decision: dict[str, str] | None = None
+    """The annotations of authorization, once that has decided."""
+
+    def decided(self, allowed: bool, reason: str) -> None:
+        """Authorization allows or forbids it (k8s.io/apiserver/pkg/endpoints/filters/authorization.go)."""
+        self.decision = {
+            "authorization.k8s.io/decision": "allow" if allowed else "forbid",
+            "authorization.k8s.io/reason": reason,
+        }
 
     def impersonates(self, user: User) -> None:
         self.event["impersonatedUser"] = _user(user)
@@ -84,10 +92,7 @@ class Auditor:
             more["requestObject"] = self._shown(record, asked)
         if record.verdict.level is Level.REQUEST_RESPONSE and answer is not None:
             more["responseObject"] = self._shown(record, answer)
-        annotations: dict[str, str] = {**record.request.get(ANNOTATIONS, {})}
-        if record.allowed is not None:
-            annotations["authorization.k8s.io/decision"] = "allow" if record.allowed else "forbid"
-        if annotations:
+        if annotations := {**record.request.get(ANNOTATIONS, {}), **(record.decision or {})}:
             more["annotations"] = annotations
         self._write(record, Stage.PANIC if panic else Stage.COMPLETE, more)
 

@@ -14,7 +14,7 @@ from typing import cast
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.rbac import rules
-from shared.api.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
+from shared.api.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, ROLE_BINDINGS, ROLES
 from shared.api.rbac import ClusterRole, PolicyRule, Role, RoleBinding, RoleRef, Subject
 
 ACCOUNT = "system:serviceaccount:"
@@ -50,6 +50,8 @@ class RbacAuthority:
         )
         self._indexed: tuple[int, ...] | None = None
         self._index: dict[_Key, list[Grant]] = {}
+        self._broken: dict[_Key, list[str]] = {}
+        """Roles that bindings name and that are not there, in words."""
 
     def allows(self, user: User, attributes: Attributes) -> bool:
         return self.why(user, attributes) is not None
@@ -60,6 +62,18 @@ class RbacAuthority:
             if any(rules.allows(rule, attributes) for rule in grant.rules):
                 return grant.reason()
         return None
+
+    def refusal(self, user: User, attributes: Attributes) -> str:
+        """Which roles that the user is bound to are missing (rbac.go, RuleResolver): ``RBAC: ... not found``."""
+        missing = self.missing_roles(user, attributes.namespace)
+        if not missing:
+            return ""
+        return f"RBAC: {missing[0]}" if len(missing) == 1 else f"RBAC: [{', '.join(missing)}]"
+
+    def missing_roles(self, user: User, namespace: str) -> list[str]:
+        """Every role that the user is bound to in ``namespace`` or everywhere and that is not there, in words."""
+        self._refresh()
+        return list(dict.fromkeys(text for key in _keys(user, namespace) for text in self._broken.get(key, ())))
 
     def rules_for(self, user: User, namespace: str) -> list[PolicyRule]:
         """All that the user may do in ``namespace``, and everywhere."""
@@ -74,29 +88,37 @@ class RbacAuthority:
         return None if entry is None else cast(Role, entry.object).rules
 
     def _grants(self, user: User, namespace: str) -> Iterator[Grant]:
+        self._refresh()
+        for key in _keys(user, namespace):
+            yield from self._index.get(key, ())
+
+    def _refresh(self) -> None:
         caches = (self._roles, self._cluster_roles, self._bindings, self._cluster_bindings)
         state = tuple(cache.changed for cache in caches)
-        if state != self._indexed:
-            self._index = self._indexes()
-            self._indexed = state
-        subjects = [("User", user.name), *(("Group", group) for group in user.groups)]
-        for where in ("", namespace) if namespace else ("",):
-            for kind, name in subjects:
-                yield from self._index.get((kind, name, where), ())
-
-    def _indexes(self) -> dict[_Key, list[Grant]]:
-        index: dict[_Key, list[Grant]] = {}
+        if state == self._indexed:
+            return
+        self._indexed, self._index, self._broken = state, {}, {}
         for cache in (self._cluster_bindings, self._bindings):
             for entry in cache.entries():
                 binding = cast(RoleBinding, entry.object)
                 namespace = binding.metadata.namespace
-                found = self.rules_of(binding.role_ref, namespace)
-                if not found:
-                    continue
+                ref = binding.role_ref
+                found = self.rules_of(ref, namespace)
                 for subject in binding.subjects:
-                    if (key := _key(subject, namespace)) is not None:
-                        index.setdefault(key, []).append(Grant(found, binding, subject))
-        return index
+                    if (key := _key(subject, namespace)) is None:
+                        continue
+                    if found is None:
+                        text = f'{ref.kind.lower()}.{RBAC} "{ref.name}" not found'
+                        self._broken.setdefault(key, []).append(text)
+                    elif found:
+                        self._index.setdefault(key, []).append(Grant(found, binding, subject))
+
+
+def _keys(user: User, namespace: str) -> Iterator[_Key]:
+    for where in ("", namespace) if namespace else ("",):
+        yield "User", user.name, where
+        for group in user.groups:
+            yield "Group", group, where
 
 
 def _key(subject: Subject, namespace: str) -> _Key | None:

@@ -12,8 +12,9 @@ from typing import Protocol
 import msgspec
 
 from controlplane.apiserver.identity import Attributes, User
-from controlplane.apiserver.rbac import rules
 from controlplane.apiserver.rbac.authority import RbacAuthority
+from controlplane.apiserver.rbac.rules import shown
+from shared import rbac as coverage
 from shared.api.errors import Forbidden, NotFound
 from shared.api.kinds import RBAC
 from shared.api.meta import JSON
@@ -56,7 +57,7 @@ class Escalation:
         self._confirm(user, plural, name, held, msgspec.convert(new.get("rules") or [], list[PolicyRule]))
         aggregation = new.get("aggregationRule")
         changed = aggregation is not None and (old is None or aggregation != old.get("aggregationRule"))
-        if changed and rules.missing(held, _EVERYTHING):
+        if changed and coverage.missing(held, _EVERYTHING):
             raise _forbidden(plural, name, "must have cluster-admin privileges to use the aggregationRule")
 
     def _check_binding(self, user: User, plural: str, new: JSON, old: JSON | None) -> None:
@@ -78,10 +79,10 @@ class Escalation:
     def _confirm(
         self, user: User, plural: str, name: str, held: Iterable[PolicyRule], wanted: Iterable[PolicyRule]
     ) -> None:
-        lacking = rules.missing(held, wanted)
+        lacking = coverage.missing(held, wanted)
         if lacking:
             groups = " ".join(f'"{group}"' for group in user.groups)
-            listed = "\n".join(rules.shown(rule) for rule in rules.compact(lacking))
+            listed = "\n".join(sorted(shown(rule) for rule in coverage.compact(lacking)))
             reason = (
                 f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n'
                 f"{listed}"

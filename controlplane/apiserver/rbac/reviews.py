@@ -26,7 +26,9 @@ AUTHORIZATION, AUTHENTICATION = "authorization.k8s.io", "authentication.k8s.io"
 class Decides(Protocol):
     """See ``authz.Authorizer``."""
 
-    def allowed(self, user: User, attributes: Attributes) -> bool: ...
+    def why(self, user: User, attributes: Attributes) -> str | None: ...
+
+    def refusal(self, user: User, attributes: Attributes) -> str: ...
 
 
 class Reviews:
@@ -82,10 +84,10 @@ class Reviews:
         else:
             assert path is not None
             attributes = Attributes(path.get("verb") or "", path.get("path") or "")
-        if not self._authorizer.allowed(user, attributes):
-            return {"allowed": False}
-        reason = self._rbac.why(user, attributes)
-        return {"allowed": True} | ({"reason": reason} if reason else {})
+        reason = self._authorizer.why(user, attributes)
+        allowed = reason is not None
+        told = reason if allowed else self._authorizer.refusal(user, attributes)
+        return {"allowed": allowed} | ({"reason": told} if told else {})
 
     def _own_rules(self, user: User, namespace: str, spec: JSON) -> JSON:
         if not (asked := spec.get("namespace") or ""):
@@ -95,7 +97,10 @@ class Reviews:
         incomplete = "system:nodes" in user.groups
         resources = [_tree(rule) for rule in found if not rule.non_resource_urls]
         paths = [_tree(rule) for rule in found if rule.non_resource_urls]
-        more = {"evaluationError": "node authorizer does not support user rule resolution"} if incomplete else {}
+        errors = ["node authorizer does not support user rule resolution"] if incomplete else []
+        errors += self._rbac.missing_roles(user, asked)
+        told = errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]"
+        more = {"evaluationError": told} if errors else {}
         return {"resourceRules": resources, "nonResourceRules": paths, "incomplete": incomplete} | more
 
 

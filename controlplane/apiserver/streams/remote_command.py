@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from inspect import isawaitable
 from typing import Protocol
 
 import msgspec
@@ -113,8 +114,8 @@ async def may_create(authorizer: Authorizes) -> None:
         "create", target.path, target.group, target.version, target.resource, target.subresource, target.namespace,
         target.name,
     )  # fmt: skip
-    if (pending := authorizer.authorize(call.user, attributes)) is not None:
-        await pending
+    if isawaitable(allowed := authorizer.authorize(call.user, attributes)):
+        await allowed
 
 
 async def join(client: Client, stream: AgentStream) -> None:

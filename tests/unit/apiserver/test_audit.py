@@ -34,9 +34,10 @@ class ByHeader:
             raise Unauthorized("Unauthorized")
         return User(name, ("system:authenticated",))
 
-    def authorize(self, user: User, attributes: Attributes) -> None:
+    def authorize(self, user: User, attributes: Attributes) -> str:
         if user.name == "jane" and attributes.verb != "impersonate":
             raise Forbidden("no")
+        return "by x"
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ async def test_metadata_tells_who_did_what_and_no_value(serve: Any, tmp_path: Pa
     assert complete["stage"] == "ResponseComplete"
     assert complete["objectRef"]["name"] == "s"
     assert complete["responseStatus"] == {"metadata": {}, "code": 201}
-    assert complete["annotations"] == {"authorization.k8s.io/decision": "allow"}
+    assert complete["annotations"] == {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": "by x"}
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ async def test_refusals_are_logged_with_their_reason(serve: Any) -> None:
         missing, forbidden, unknown, broken = events()
     assert missing["responseStatus"]["message"] == 'secrets "none" not found'
     assert (forbidden["responseStatus"]["code"], forbidden["annotations"]) == (
-        403, {"authorization.k8s.io/decision": "forbid"},
+        403, {"authorization.k8s.io/decision": "forbid", "authorization.k8s.io/reason": ""},
     )  # fmt: skip
     assert (unknown["responseStatus"]["code"], unknown["user"], "annotations" in unknown) == (401, {}, False)
     assert broken["responseStatus"]["reason"] == "BadRequest"

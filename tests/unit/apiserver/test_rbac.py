@@ -90,6 +90,29 @@ async def test_what_is_taken_away_is_gone_at_once(client: LocalClient, rbac: Rba
     assert not rbac.allows(JANE, asked())
 
 
+async def test_a_refusal_names_the_roles_that_are_not_there(client: LocalClient, rbac: RbacAuthority) -> None:
+    authorizer = Authorizer(StaticRules(), rbac)
+    plain = 'pods "p" is forbidden: User "jane" cannot get resource "pods" in API group "" in the namespace "g"'
+
+    def refusal() -> str:
+        with pytest.raises(Forbidden) as refused:
+            authorizer.authorize(JANE, asked())
+        return refused.value.message.removeprefix(plain)
+
+    assert refusal() == ""
+    await client.create(ROLE_BINDINGS, binding("b", "none", USER), "g")
+    assert refusal() == ': RBAC: role.rbac.authorization.k8s.io "none" not found'
+    await client.create(CLUSTER_ROLE_BINDINGS, binding("b", "x", GROUP, kind="ClusterRole"))
+    await client.create(ROLE_BINDINGS, binding("c", "none", GROUP), "g")  # told once
+    assert refusal() == (
+        ': RBAC: [clusterrole.rbac.authorization.k8s.io "x" not found, role.rbac.authorization.k8s.io "none" not found]'
+    )
+    assert rbac.refusal(JANE, asked(namespace="other")) == ('RBAC: clusterrole.rbac.authorization.k8s.io "x" not found')
+    assert rbac.refusal(ROBOT, asked()) == ""
+    await client.create(CLUSTER_ROLES, role("x", SECRETS))
+    assert refusal() == ': RBAC: role.rbac.authorization.k8s.io "none" not found'
+
+
 # --- escalation
 
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.apiserver.identity import Attributes
-from controlplane.apiserver.rbac.rules import allows, compact, missing, shown
+from controlplane.apiserver.rbac.rules import allows, shown
 from shared.api.rbac import PolicyRule
+from shared.rbac import compact, missing
 
 
 def rule(verbs, groups="", resources="", names="", urls=""):

@@ -1,0 +1,1 @@
+"""OpenID Connect: users whom others vouch for, by id tokens that those have signed."""
