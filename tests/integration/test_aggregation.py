@@ -258,6 +258,9 @@ def test_a_custom_group_has_one_as_long_as_it_is_served(host):
     cluster, name = host.cluster, "v1alpha1.own.example"
     cluster.apply(definition)
     eventually(lambda: cluster.kubectl("get", "apiservice", name, check=False).returncode == 0, f"{name} is there")
+    away = {"spec": {"service": {"namespace": "default", "name": "x"}, "insecureSkipTLSVerify": True}}
+    cluster.kubectl("patch", "apiservice", name, "--type=merge", "-p", json.dumps(away))
+    eventually(lambda: "service" not in cluster.get("apiservice", name)["spec"], "it is local again", interval=0.1)
     cluster.kubectl("delete", "crd", "boats.own.example")
     eventually(lambda: cluster.kubectl("get", "apiservice", name, check=False).returncode != 0, f"{name} is gone")
 

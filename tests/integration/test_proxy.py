@@ -132,6 +132,7 @@ async def test_every_method_path_query_and_body_arrives(host, admin):
         body = (await request.read()).decode()
         seen = [request.method, request.raw_path, body, request.headers.get("X-Mine"), request.headers["Host"]]
         headers = {"X-Seen": json.dumps(seen), "X-Forwarded": request.headers["X-Forwarded-Uri"]}
+        assert request.headers.get("Content-Length", "0") == str(len(body)), "it is not sent in chunks"
         assert "Authorization" not in request.headers
         assert "Impersonate-User" not in request.headers
         return web.Response(status=207, reason="So It Is", headers=headers, text=body)

@@ -49,6 +49,8 @@ class Aggregator:
 
     def delegate(self, request: web.Request, call: Call) -> Awaitable[web.StreamResponse] | None:
         """The answer of the server that serves the path; None for what is served here."""
+        if not self._routes:
+            return None
         path = call.target.path
         below = path.removeprefix(_DOCUMENTS) if path.startswith(_DOCUMENTS) else path[1:]
         parts = below.split("/", 3)

@@ -122,7 +122,8 @@ class Registration:
     # --- our own group versions
 
     async def _register(self) -> None:
-        """Make the APIServices that are missing, and remove those of group versions that have gone."""
+        """Make the APIServices that are missing, put those of custom kinds right that somebody has changed, and remove
+        those of group versions that have gone."""
         if self._registered == (state := (self._api.kinds.version, self._routes.changes)):
             return
         builtin = {(kind.resource.group, kind.resource.version) for kind in self._api.kinds.builtin}
@@ -138,6 +139,8 @@ class Registration:
             labels = tree["metadata"].get("labels") or {}
             if MANAGED in labels and name not in wanted:
                 await self._client.delete(API_SERVICES, name, uid=tree["metadata"]["uid"])
+            elif labels.get(MANAGED) == "true" and tree.get("spec") != wanted[name]["spec"]:
+                await self._client.replace(API_SERVICES, {**tree, "spec": wanted[name]["spec"]})
             elif (tree.get("spec") or {}).get("service") is None and not (tree.get("status") or {}).get("conditions"):
                 await self._client.patch(API_SERVICES, name, {"status": self._local_status()}, subresource="status")
         self._registered = state

@@ -61,6 +61,9 @@ class Routes:
     def find(self, group: str, version: str) -> Route | None:
         return self._routes.get((group, version))
 
+    def __bool__(self) -> bool:
+        return bool(self._routes)
+
     def __iter__(self) -> Iterator[Route]:
         return iter(list(self._routes.values()))
 

@@ -20,6 +20,7 @@ from controlplane.apiserver.audit.policy import Level, Policy, Stage, Verdict
 from controlplane.apiserver.connections import read_body
 from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.negotiation import bare, body_type
+from controlplane.apiserver.overload import is_long_running
 from shared import codec
 from shared.api.errors import StatusError
 from shared.api.meta import JSON
@@ -67,7 +68,8 @@ class Auditor:
         if verdict.level is Level.NONE:
             return None
         record = Record(verdict, self._event(request, attributes, user, verdict), request)
-        if verdict.level >= Level.REQUEST and attributes.verb in ("create", "update", "patch", "delete"):
+        writes = attributes.verb in ("create", "update", "patch", "delete")
+        if verdict.level >= Level.REQUEST and writes and not is_long_running(attributes.verb, attributes.subresource):
             record.body = await read_body(request)
         self._write(record, Stage.RECEIVED)
         return record

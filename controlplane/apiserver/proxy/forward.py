@@ -41,7 +41,10 @@ async def forward(
     websocket = asks_for_websocket(request.headers)
     if websocket:
         headers.update({"Connection": "Upgrade", "Upgrade": "websocket"})
-    has_body = request.can_read_body and not websocket
+    body = None if websocket else await _body(request)
+    if request.headers.get("Content-Encoding"):
+        for name in ("Content-Encoding", "Content-Length"):
+            headers.popall(name, None)  # aiohttp has undone it
     scheme = "http" if backend.tls is None else "https"
     async with alongside(client_watch=_abort_without_client(request, backend)), backend.session() as session:
         try:
@@ -49,7 +52,7 @@ async def forward(
                 request.method,
                 URL(f"{scheme}://backend{path}", encoded=True),
                 headers=headers,
-                data=request.content if has_body else None,
+                data=body,
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -58,6 +61,13 @@ async def forward(
         if answer.status == 101 and websocket:
             return await _websocket(request, answer)
         return await _answer(request, backend, answer, edit)
+
+
+async def _body(request: web.Request) -> aiohttp.StreamReader | bytes | None:
+    """What is left of the request's body: as it comes, or as the audit log has read it."""
+    if not request.body_exists:
+        return None
+    return await request.read() if request.content.at_eof() else request.content
 
 
 async def _answer(

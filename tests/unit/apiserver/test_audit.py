@@ -104,6 +104,15 @@ async def test_bodies_by_level(serve: Any, level: str, asked: bool, answered: bo
         assert patched["responseObject"]["metadata"]["labels"] == {"a": "b"}
 
 
+async def test_what_goes_to_a_pod_is_not_read_on_its_way(serve: Any) -> None:
+    """It has no end that could be waited for, and is no object of the API."""
+    async with serve({"level": "RequestResponse"}, omitStages=["RequestReceived"]) as (http, events):
+        await http.post("/api/v1/namespaces/g/pods/p/proxy/", json={"kind": "Order"})
+        [complete] = events()
+    assert (complete["verb"], complete["objectRef"]["subresource"]) == ("create", "proxy")
+    assert "requestObject" not in complete
+
+
 async def test_refusals_are_logged_with_their_reason(serve: Any) -> None:
     async with serve({"level": "Metadata"}, omitStages=["RequestReceived"]) as (http, events):
         await http.get(f"{SECRETS}/none")
