@@ -36,6 +36,7 @@ from agent.settings import AgentSettings
 from agent.streams.dial import Dialler
 from agent.streams.remote_command import RemoteCommands
 from agent.tunnel import Tunnel
+from agent.usage.sampler import UsageSampler
 from shared import footprint
 from shared.api.errors import StatusError
 from shared.api.kinds import PODS
@@ -154,6 +155,10 @@ class _Agent:
         kinds = {EXEC: commands.exec, ATTACH: commands.attach, DIAL: Dialler(places.find).dial}
         tunnel = Tunnel(self._client, self._node_name, logs, kinds=kinds, clock=self._clock, rng=self._rng)
         service("tunnel", tunnel.run())
+        sampler = UsageSampler(
+            self._runtime, lambda: dispatcher.states, tunnel.tell, self._clock, interval=settings.usage_interval
+        )
+        service("usage", sampler.run())
         service("housekeeping", self._keep_house())
         self._registration.network_is("")
         footprint.freeze()  # what is loaded by now lives as long as the process

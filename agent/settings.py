@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shared.api import names
 from shared.settings import SettingsError, check_logging, setting
+from shared.usage import INTERVAL
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,13 @@ class AgentSettings:
         5.0, "How often files of ConfigMaps and Secrets in running pods are brought up to date.", unit="seconds"
     )
 
+    usage_interval: float = setting(
+        INTERVAL, "How often it is looked at what the node and its pods use (`kubectl top`).", unit="seconds"
+    )
+
     def __post_init__(self) -> None:
+        if not 0.1 <= self.usage_interval <= 3600:
+            raise SettingsError(f"--usage-interval: {self.usage_interval:g} is not between 0.1 and 3600 seconds")
         check_logging(self.log_level, self.log_format)
         if self.node_ip and names.ip(self.node_ip):
             raise SettingsError(f"--node-ip: {self.node_ip!r} is no IP address; write for example 10.0.0.11")

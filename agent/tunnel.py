@@ -39,11 +39,13 @@ from shared.streams import (
     LogParameters,
     Open,
     Refuse,
+    Usage,
     decode_frame,
     encode_frame,
     stream_path,
     tunnel_path,
 )  # fmt: skip
+from shared.usage import NodeUsage
 from shared.work.backoff import Backoff
 from shared.work.clock import Clock, SystemClock
 from shared.work.supervisor import Supervisor
@@ -102,6 +104,17 @@ class Tunnel:
         self._node, self._quoted = node_name, quote(node_name, safe="")
         self._backoff, self._at_once, self._clock, self._rng = backoff, streams_at_once, clock, rng
         self._serving: dict[str, asyncio.Event] = {}
+        self._control: aiohttp.ClientWebSocketResponse | None = None
+
+    async def tell(self, usage: NodeUsage) -> None:
+        """Say what the node uses, if there is a connection: what is not told now is told next time."""
+        frame = encode_frame(Usage(usage))
+        if self._control is None or len(frame) > MAX_FRAME:
+            return
+        try:
+            await self._control.send_str(frame)
+        except (ConnectionError, RuntimeError):
+            return  # the connection has just ended, which its reader finds out
 
     async def run(self) -> None:
         """Connect, serve, connect again, until cancelled."""
@@ -128,6 +141,7 @@ class Tunnel:
             path, protocol=TUNNEL_PROTOCOL, heartbeat=PING, max_message=MAX_FRAME
         ) as control:
             CONNECTED.set(1)
+            self._control = control
             self._serving = {}
             logger.info("tunnel open", extra={"node": self._node})
             try:
@@ -144,6 +158,7 @@ class Tunnel:
                     finally:
                         streams.stop()
             finally:
+                self._control = None
                 CONNECTED.set(0)
 
     async def _accept(self, control: aiohttp.ClientWebSocketResponse, frame: Open, streams: Supervisor) -> None:

@@ -58,6 +58,8 @@ from controlplane.apiserver.streams.logs import add_routes as add_log_routes
 from controlplane.apiserver.streams.port_forward import PortForwards
 from controlplane.apiserver.streams.remote_command import RemoteCommands
 from controlplane.apiserver.tokens import BootstrapTokens
+from controlplane.apiserver.usage.handler import Metrics
+from controlplane.apiserver.usage.latest import LatestUsage
 from controlplane.apiserver.webhooks.admission import WebhookAdmission
 from controlplane.apiserver.webhooks.caller import Caller
 from controlplane.controllers import system_namespaces
@@ -190,7 +192,8 @@ def _wire(
         HeartbeatSettings(settings.heartbeat_interval, settings.heartbeat_factor, settings.heartbeat_rate),
         clock,
     )
-    hub = TunnelHub()
+    usage = LatestUsage(clock)
+    hub = TunnelHub(on_usage=usage.take)
     logs = LogHandler(lookups, hub)
     accounts = AccountTokens(keys, lookups, settings.service_account_issuer, clock)
     oidc = OidcTokens(providers, clock)
@@ -205,6 +208,7 @@ def _wire(
         RemoteCommands(lookups, hub, authorizer).add_routes,
         PortForwards(lookups, hub, authorizer).add_routes,
         ProxyHandler(api, lookups, hub).add_routes,
+        Metrics(api, usage).add_routes,
         Reviews(authorizer, rbac).add_routes,
         TokenReviews(accounts, BootstrapTokens(lookups.bootstrap_secret, clock), oidc).add_routes,
         TokenRequests(accounts, keys, lookups, server, clock).add_routes,

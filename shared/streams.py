@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from shared.api.meta import JSON
+from shared.usage import NodeUsage
 
 TUNNEL_PROTOCOL = "v1.tunnel.longboat.dev"
 STREAM_PROTOCOL = "v1.stream.longboat.dev"
@@ -58,6 +59,12 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     stream: str
 
 
+class Usage(msgspec.Struct, frozen=True, tag="usage"):
+    """Agent to server: what its node uses."""
+
+    usage: NodeUsage
+
+
 class End(msgspec.Struct, frozen=True, tag="end", omit_defaults=True):
     """Agent to server, on a stream: it is over. ``status`` is the Status of what went wrong, if anything did."""
 
@@ -80,7 +87,7 @@ class LogParameters(msgspec.Struct, frozen=True, rename="camel", omit_defaults=T
     limit_bytes: int | None = None
 
 
-Frame = Open | Refuse | Cancel | End
+Frame = Open | Refuse | Cancel | Usage | End
 _decoder: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 _encoder = msgspec.json.Encoder()
 

@@ -44,7 +44,7 @@ class DockerCluster:
                 [sys.executable, "-m", "deploy.cli", "agent", "--server", f"https://{self.cluster.address}",
                  "--token-file", str(self.token), "--data-dir", str(directory / "agent"), "--node-name", NODE,
                  "--node-ip", self.address, "--metrics-port", str(self.metrics_port),
-                 "--docker-host", self.docker_host, "--log-level", "debug"],
+                 "--docker-host", self.docker_host, "--log-level", "debug", "--usage-interval", "1"],
                 cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
 

@@ -250,6 +250,10 @@ class Runtime(Protocol):
         """Every container of this agent's pods, running or not; of one pod when ``pod_uid`` is given."""
         ...
 
+    async def process_id(self, container_id: str) -> int:
+        """The first process of a running container. Raises RuntimeFailure."""
+        ...
+
     def events(self) -> AsyncIterator[EngineEvent]:
         """Events from now on, without end: it reconnects by itself with back-off, and says so with an event that
         has no container. The subscription is live when the first event (always such a one) is delivered."""

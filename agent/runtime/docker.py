@@ -103,6 +103,13 @@ class DockerRuntime:
         found = await self._inspect_all([names.CONTAINER, f"{names.POD_UID}={pod_uid}" if pod_uid else names.POD_UID])
         return [names.read_container(one) for one in found]
 
+    async def process_id(self, container_id: str) -> int:
+        """Raises RuntimeFailure."""
+        found: int = await self._engine.call("inspect", partial(_process_id, container_id))
+        if not found:
+            raise RuntimeFailure(f"container {container_id[:12]} is not running", "NotRunning")
+        return found
+
     def events(self) -> AsyncIterator[EngineEvent]:
         return docker_events.events(self._engine, self._node, self._clock, _RECONNECT)
 
@@ -359,8 +366,13 @@ def _wait_removed(container_id: str, client: APIClient) -> bool:
     return True
 
 
+def _process_id(container_id: str, client: APIClient) -> int:
+    """0 of a container that does not run."""
+    return int(client.inspect_container(container_id)["State"].get("Pid") or 0)
+
+
 def _name_host(container_id: str, hostname: str, client: APIClient) -> None:
-    process_id = int(client.inspect_container(container_id)["State"].get("Pid") or 0)
+    process_id = _process_id(container_id, client)
     if process_id == 0:
         return  # it has ended already
     try:

@@ -138,6 +138,9 @@ class HollowRuntime:
         await self._call("list_containers")
         return [info for info in self.containers.values() if not pod_uid or info.pod.uid == pod_uid]
 
+    async def process_id(self, container_id: str) -> int:
+        raise RuntimeFailure("a container that only pretends has no process", "NotRunning")
+
     async def events(self) -> AsyncIterator[EngineEvent]:
         queue: asyncio.Queue[EngineEvent] = asyncio.Queue(EVENT_LIMIT)
         self._subscribers.append(queue)

@@ -201,19 +201,20 @@ class Dispatcher:
         else:
             format = Format(format.media_type)
             body = responses.as_text(answer.data, format)
-        return await _respond(request, answer.code, body, format, call)
+        return await respond(request, answer.code, body, format, call)
 
     async def _list(
         self, request: web.Request, call: Request, page: read.Page, format: Format, query: Mapping[str, str]
     ) -> web.Response:
         body = await responses.list_bytes(call.kind, page, format, query, self._api.clock.now())
-        return await _respond(request, 200, body, format, call)
+        return await respond(request, 200, body, format, call)
 
 
 _JSON_HEADERS = {"Content-Type": JSON_TYPE}
 
 
-async def _respond(request: web.Request, code: int, body: bytes, format: Format, call: Request) -> web.Response:
+async def respond(request: web.Request, code: int, body: bytes, format: Format, call: Request) -> web.Response:
+    """An answer with its warnings, compressed where that pays and the client takes it."""
     headers = {"Content-Type": format.content_type}
     if len(body) >= GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
         body = await asyncio.to_thread(_gzip, body)  # zlib lets the other threads run

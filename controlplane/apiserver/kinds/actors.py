@@ -68,7 +68,6 @@ SUBRESOURCES: Mapping[str, str] = {
 
 MISSING: Mapping[str, str] = {
     "ComponentStatus": "deprecated; `/readyz?verbose` tells",
-    "NodeMetrics, PodMetrics": "`kubectl top`",
     "pods/resize": "changes of running containers' resources",
 }
 """Of what Kubernetes 1.36 has as stable, what is not served, and what it is."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,9 +32,11 @@ from shared.streams import (
     End,
     Open,
     Refuse,
+    Usage,
     decode_frame,
     encode_frame,
 )  # fmt: skip
+from shared.usage import NodeUsage
 
 logger = logging.getLogger(__name__)
 
@@ -111,9 +113,17 @@ class AgentStream:
 
 
 class TunnelHub:
-    """All tunnels of this server. ``answer_timeout``: seconds that an agent has to dial back."""
+    """All tunnels of this server. ``answer_timeout``: seconds that an agent has to dial back; ``on_usage`` takes what
+    agents tell of their nodes."""
 
-    def __init__(self, *, answer_timeout: float = 10.0, streams_at_once: int = STREAMS_AT_ONCE) -> None:
+    def __init__(
+        self,
+        *,
+        answer_timeout: float = 10.0,
+        streams_at_once: int = STREAMS_AT_ONCE,
+        on_usage: Callable[[str, NodeUsage], None] = lambda node, usage: None,
+    ) -> None:
+        self._on_usage = on_usage
         self._timeout, self._at_once = answer_timeout, streams_at_once
         self._tunnels: dict[str, _Tunnel] = {}
         self._awaited: dict[str, _Awaited] = {}
@@ -241,6 +251,8 @@ class TunnelHub:
 
     def _frame(self, node: str, text: str) -> None:
         frame = decode_frame(text)
+        if isinstance(frame, Usage):
+            self._on_usage(node, frame.usage)
         if not isinstance(frame, Refuse):
             return
         awaited = self._awaited.get(frame.stream)
