@@ -34,6 +34,7 @@ from agent.runtime.docker import DockerRuntime
 from agent.runtime.docker_options import DockerOptions
 from agent.settings import AgentSettings
 from agent.streams.dial import Dialler
+from agent.streams.metrics import metrics
 from agent.streams.remote_command import RemoteCommands
 from agent.tunnel import Tunnel
 from agent.usage.sampler import UsageSampler
@@ -45,6 +46,7 @@ from shared.client.http import HttpClient
 from shared.client.reflector import Reflector
 from shared.dial import DIAL
 from shared.remote_command import ATTACH, EXEC
+from shared.streams import METRICS
 from shared.version import VERSION
 from shared.work.backoff import Backoff
 from shared.work.clock import Clock, SystemClock
@@ -152,7 +154,7 @@ class _Agent:
         logs = PodLogs(self._runtime, lambda: dispatcher.states)
         commands = RemoteCommands(self._runtime, logs.find)
         places = PodPlaces(lambda: dispatcher.states, self._registration.internal_ip)
-        kinds = {EXEC: commands.exec, ATTACH: commands.attach, DIAL: Dialler(places.find).dial}
+        kinds = {EXEC: commands.exec, ATTACH: commands.attach, DIAL: Dialler(places.find).dial, METRICS: metrics}
         tunnel = Tunnel(self._client, self._node_name, logs, kinds=kinds, clock=self._clock, rng=self._rng)
         service("tunnel", tunnel.run())
         sampler = UsageSampler(

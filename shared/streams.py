@@ -36,6 +36,9 @@ STREAMS_AT_ONCE = 100
 LOG = "log"
 """The stream kind of container logs; its parameters are ``LogParameters``."""
 
+METRICS = "metrics"
+"""The stream kind of the agent's own metrics, in Prometheus' text format; it has no parameters."""
+
 
 class Open(msgspec.Struct, frozen=True, tag="open"):
     """Server to agent: dial back stream ``stream`` and serve ``kind`` on it."""

@@ -1,1 +1,1 @@
-"""What the agent serves over its tunnel beside logs: commands in containers, their own processes, connections."""
+"""What the agent serves over its tunnel beside logs: commands, containers' own processes, connections, metrics."""

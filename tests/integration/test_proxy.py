@@ -177,6 +177,22 @@ async def test_bodies_stream_both_ways_without_being_gathered(host, admin):
         assert await answer.content.read() == b""
 
 
+async def test_many_at_once_get_each_its_own_answer(host, admin):
+    async def echo(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    async with backend(echo) as path:
+
+        async def ask(number: int) -> bool:
+            body = b"%d." % number * 20_000
+            async with admin.post(f"{path}/", data=body) as answer:
+                return await answer.read() == body
+
+        for _ in range(3):
+            assert all(await asyncio.gather(*(ask(number) for number in range(40))))
+    await no_streams(host)
+
+
 async def test_tls_of_a_pod_needs_no_known_authority(host, admin, tmp_path):
     command = [
         "openssl",
@@ -274,6 +290,30 @@ async def test_a_client_that_leaves_ends_it_for_the_backend(host, admin):
     await no_streams(host)
 
 
+async def test_a_client_that_does_not_read_holds_the_backend_back(host, admin):
+    sent, held = 0, asyncio.Event()
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while sent < 256 << 20:
+                async with asyncio.timeout(2):
+                    await response.write(b"x" * 65536)
+                sent += 65536
+        except TimeoutError:
+            held.set()
+        request.transport.abort()
+        return response
+
+    async with backend(endless) as path, admin.get(f"{path}/"):
+        async with asyncio.timeout(60):
+            await held.wait()
+    assert sent < 64 << 20
+    await no_streams(host)
+
+
 async def no_streams(host) -> None:
     """The server has given back every stream."""
 
@@ -307,8 +347,10 @@ def test_refusals(line, path, code, words):
     assert reply.message.startswith(words)
 
 
-def test_a_node_tells_its_health_and_its_pods(line):
+def test_a_node_tells_its_health_its_figures_and_its_pods(line):
     assert line.ask("GET", "/api/v1/nodes/host-1/proxy/healthz").text == "ok"
+    metrics = line.ask("GET", "/api/v1/nodes/host-1/proxy/metrics").text
+    assert "\nlongboat_agent_tunnel_connected 1.0\n" in metrics
     pods = line.ask("GET", "/api/v1/nodes/host-1:10250/proxy/pods").tree
     assert pods["kind"] == "PodList"
     assert {"web", HOST_POD} <= {pod["metadata"]["name"] for pod in pods["items"]}

@@ -60,7 +60,7 @@ SUBRESOURCES: Mapping[str, str] = {
     "finalize": "finalizers of a namespace's spec",
     "portforward": "connections to ports of a pod, through its agent",
     "log": "a container's log, from its agent",
-    "proxy": "HTTP to a pod's port, through its agent; of a node its health and pods",
+    "proxy": "HTTP to a pod's port, through its agent; of a node its health, metrics and pods",
     "scale": "autoscaling/v1 Scale",
     "status": "status, apart from the rest",
     "token": "a token for the account, by TokenRequest",
