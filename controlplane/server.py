@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from controlplane.apiserver import connections, openapi, schema
+from controlplane.apiserver import connections, schema
 from controlplane.apiserver.accounts.keys import SigningKeys
 from controlplane.apiserver.accounts.requests import TokenRequests
 from controlplane.apiserver.accounts.reviews import TokenReviews
@@ -45,6 +45,7 @@ from controlplane.apiserver.node_authz import NodeAuthority
 from controlplane.apiserver.oidc.config import OidcError, issuers
 from controlplane.apiserver.oidc.keys import ProviderKeys
 from controlplane.apiserver.oidc.tokens import OidcTokens, Provider
+from controlplane.apiserver.openapi import serving as openapi
 from controlplane.apiserver.overload import Overload
 from controlplane.apiserver.policies.admission import PolicyAdmission
 from controlplane.apiserver.proxy.handler import ProxyHandler
@@ -286,7 +287,7 @@ async def _lead(leader: Leader) -> None:
 
 def _prepare() -> None:
     schema.prepare()
-    openapi.index()
+    openapi.prepare()
 
 
 async def _signalled() -> None:

@@ -42,7 +42,7 @@ def build_app(
             return await elsewhere
         if call.target.resource:
             return await dispatcher.serve(request, call.target, call.verb, call.query, call.user)
-        return pages.serve(request, call.target.path, call.query)
+        return await pages.serve(request, call.target.path, call.query)
 
     app.router.add_route("*", "/{path:.*}", handle)
     app.on_shutdown.append(_closer(api))

@@ -7,6 +7,7 @@ JSON. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -75,6 +76,17 @@ def accepts_discovery(header: str) -> bool:
         ):  # fmt: skip
             return True
     return False
+
+
+def first_of(header: str, offers: Mapping[str, str]) -> str | None:
+    """What answers the first media type of an Accept header that is among ``offers`` (asked: answered, the best first);
+    None where none is."""
+    for media_type, _ in _ranked(header or "*/*"):
+        family = media_type.removesuffix("*") if media_type.endswith("/*") else ""
+        for asked, answered in offers.items():
+            if media_type in (asked, "*/*") or (family and asked.startswith(family)):
+                return answered
+    return None
 
 
 def _ranked(header: str) -> list[tuple[str, dict[str, str]]]:

@@ -1,23 +1,22 @@
 """What is served beside resources: discovery, OpenAPI, version, health, metrics.
 
 Everything but health and metrics is made once for the kinds that are served, and again when those change. Nothing
-here waits.
+here waits but for the making of OpenAPI documents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from aiohttp import web
 
-from controlplane.apiserver import openapi, openapi_v2
 from controlplane.apiserver.aggregation.handler import Aggregator
 from controlplane.apiserver.api import ApiServer
-from controlplane.apiserver.discovery import VERSION, Discovery, Remote
+from controlplane.apiserver.discovery import VERSION, Discovery
 from controlplane.apiserver.negotiation import JSON_TYPE, accepts_discovery
+from controlplane.apiserver.openapi.serving import OpenApi
 from controlplane.apiserver.unserved import not_allowed, nothing
 from shared import codec
-from shared.api.meta import JSON
 from shared.observe import metrics
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -31,13 +30,11 @@ class Pages:
         self._api, self._aggregator = api, aggregator
         self._made_of = -1, -1
         self._discovery = Discovery(())
-        self._remote: Sequence[Remote] = ()
-        self._custom: dict[str, bytes] | None = None
         self._version = codec.encode(VERSION)
-        self._openapi: dict[str, bytes] = {}
+        self._openapi = OpenApi(api.kinds, api.clock, aggregator)
 
-    def serve(self, request: web.Request, path: str, query: Mapping[str, str]) -> web.Response:
-        """Raises NotFound, MethodNotAllowed."""
+    async def serve(self, request: web.Request, path: str, query: Mapping[str, str]) -> web.Response:
+        """Raises NotFound, MethodNotAllowed, NotAcceptable."""
         if request.method not in ("GET", "HEAD"):
             raise not_allowed()
         path = path.rstrip("/") or "/"
@@ -55,10 +52,9 @@ class Pages:
         if path == "/metrics":
             return web.Response(body=metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
         if path == "/openapi/v3" or path.startswith("/openapi/v3/"):
-            return self._document(path.removeprefix("/openapi/v3").lstrip("/"))
+            return await self._openapi.v3(request, path.removeprefix("/openapi/v3").lstrip("/"), query)
         if path == "/openapi/v2":
-            kind, body = openapi_v2.answer(request.headers.get("Accept", ""), VERSION["gitVersion"])
-            return web.Response(body=body, headers={"Content-Type": kind, "Vary": "Accept"})
+            return await self._openapi.v2(request)
         if path == "/":
             more = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
             return _json(codec.encode({"paths": sorted([*self._discovery.paths, *more])}))
@@ -70,11 +66,9 @@ class Pages:
     def _renew(self) -> None:
         kinds, aggregator = self._api.kinds, self._aggregator
         self._made_of = self._versions()
-        self._remote = [] if aggregator is None else aggregator.served()
+        remote = () if aggregator is None else aggregator.served()
         custom = {kind.resource.group for kind in kinds.custom}
-        self._discovery = Discovery(kinds, custom_groups=custom, remote=self._remote)
-        self._custom = None
-        self._openapi.clear()
+        self._discovery = Discovery(kinds, custom_groups=custom, remote=remote)
 
     def _health(self, endpoint: str, rest: str, request: web.Request, query: Mapping[str, str]) -> web.Response:
         if rest:
@@ -84,26 +78,6 @@ class Pages:
             code, text = self._api.health.report(endpoint, verbose="verbose" in query, exclude=exclude)
         headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
         return web.Response(status=code, body=text.encode(), headers=headers)
-
-    def _document(self, name: str) -> web.Response:
-        if name not in self._openapi:
-            if self._custom is None:
-                self._custom = openapi.custom_documents(self._api.kinds.custom)
-            try:
-                self._openapi[name] = (
-                    openapi.document(name, self._custom) if name else codec.encode(self._index(self._custom))
-                )
-            except KeyError:
-                raise nothing() from None
-        return _json(self._openapi[name])
-
-    def _index(self, custom: Mapping[str, bytes]) -> JSON:
-        index = openapi.index(self._api.kinds, custom)
-        for each in self._remote:
-            if each.document:
-                root = f"apis/{each.group}/{each.version}"
-                index["paths"][root] = {"serverRelativeURL": f"/openapi/v3/{root}?{each.document}"}
-        return index
 
 
 def _json(body: bytes, content_type: str = JSON_TYPE, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from tests.cluster import deployment
+from tests.custom import definition
 from tests.packages import program
 
 MANIFEST = """\
@@ -66,6 +67,29 @@ def test_changes(cluster, kubectl):
     kubectl("create", "secret", "generic", "s", "--from-literal=a=b")
     kubectl("create", "job", "once", "--image=busybox:1")
     kubectl("delete", "secret/s", "job/once")
+
+
+def test_schemas(cluster, kubectl):
+    """All of them in one document, which it asks for in protobuf."""
+    assert "List of containers belonging to the pod" in kubectl("explain", "pod.spec.containers")
+    assert "terminationGracePeriodSeconds" in kubectl("explain", "deployments", "--recursive")
+    cluster.apply(definition())
+    cluster.kubectl("wait", "--for=condition=Established", "crd/crontabs.stable.example.com", "--timeout=10s")
+    assert "cronSpec" in kubectl("explain", "crontabs.spec")
+
+
+def test_bodies_are_checked_before_they_are_sent(kubectl):
+    wrong = MANIFEST.replace("data:", "date:")
+    assert kubectl("apply", "--dry-run=client", "-f", "-", text=wrong, check=False) == ""
+    assert "created" in kubectl("apply", "--dry-run=client", "-f", "-", text=MANIFEST)
+
+
+def test_diff(kubectl):
+    kubectl("apply", "-f", "-", text=MANIFEST)
+    shown = kubectl("diff", "-f", "-", text=MANIFEST.replace('"1"', '"5"'), check=False)
+    assert '-  a: "1"' in shown
+    assert '+  a: "5"' in shown
+    kubectl("delete", "configmap", "old")
 
 
 def test_rollouts(kubectl):

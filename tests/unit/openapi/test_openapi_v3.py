@@ -5,28 +5,34 @@ from typing import Any
 
 import pytest
 
-from controlplane.apiserver import openapi
 from controlplane.apiserver.kinds.table import KINDS
+from controlplane.apiserver.openapi.documents import builtin, by_root, index
+from controlplane.apiserver.openapi.schemas import root_of
 
-ROOTS = list(openapi.index()["paths"])
+ROOTS = list(builtin())
 
 
 def document(root: str) -> Any:
-    return json.loads(openapi.document(root))
+    return json.loads(builtin()[root].plain())
 
 
 def test_the_index_names_every_group_version_with_a_hash() -> None:
-    paths = openapi.index(KINDS)["paths"]
-    assert {"api/v1", "apis/apps/v1"} <= set(paths)
+    paths = json.loads(index(builtin(), {"apis/other.example/v1": "hash=X"}))["paths"]
+    assert {"api", "apis", "version", "apis/apps", *by_root(KINDS)} <= set(paths)
+    assert paths.pop("apis/other.example/v1")["serverRelativeURL"] == "/openapi/v3/apis/other.example/v1?hash=X"
     for root, entry in paths.items():
-        assert entry["serverRelativeURL"].startswith(f"/openapi/v3/{root}?hash=")
+        assert entry["serverRelativeURL"] == f"/openapi/v3/{root}?hash={builtin()[root].hash}"
 
 
-def test_documents_are_found_by_either_name() -> None:
-    assert openapi.document("v1") is openapi.document("api/v1") is openapi.document("/api/v1/")
-    assert openapi.document("apps/v1") is openapi.document("apis/apps/v1")
-    with pytest.raises(KeyError):
-        openapi.document("apis/nope/v1")
+def test_operation_ids_are_used_once() -> None:
+    ids = [
+        operation["operationId"]
+        for root in ROOTS
+        for item in document(root)["paths"].values()
+        for method, operation in item.items()
+        if method != "parameters"
+    ]
+    assert len(ids) == len(set(ids))
 
 
 @pytest.mark.parametrize("root", ROOTS)
@@ -53,7 +59,7 @@ def test_every_reference_is_in_the_document_and_no_type_is_a_list(root: str) -> 
 def test_kubectl_finds_patch_with_its_parameters_and_the_kinds_schema(kind: Any) -> None:
     resource = kind.resource
     gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-    doc = document(f"{resource.group}/{resource.version}" if resource.group else resource.version)
+    doc = document(root_of(kind))
     patches = [
         item["patch"]
         for path, item in doc["paths"].items()
@@ -70,7 +76,7 @@ def test_kubectl_finds_patch_with_its_parameters_and_the_kinds_schema(kind: Any)
 
 
 def test_schemas_keep_what_a_client_reads() -> None:
-    schemas = document("v1")["components"]["schemas"]
+    schemas = document("api/v1")["components"]["schemas"]
     spec = schemas["io.k8s.api.core.v1.PodSpec"]
     assert spec["properties"]["containers"]["x-kubernetes-patch-merge-key"] == "name"
     assert spec["required"] == ["containers"]
