@@ -28,7 +28,7 @@ from agent.pods.volumes.projected import Tokens, projected_payload
 from agent.pods.volumes.tokens import PodTokens
 from agent.runtime.base import Mount
 from shared.api import quantity
-from shared.api.errors import StatusError
+from shared.api.errors import Forbidden, NotFound, StatusError
 from shared.api.pod import Container, Pod, Volume
 
 logger = logging.getLogger(__name__)
@@ -177,6 +177,18 @@ class PodVolumes:
         if paths.memory.exists():
             shutil.rmtree(paths.memory)
 
+    def _kept_tokens(self, pod: Pod) -> Tokens | None:
+        """The tokens that the pod's files hold; None where one is missing."""
+        paths, kept = self.paths(pod.metadata.uid), {}
+        for volume in pod.spec.volumes:
+            for source in volume.projected.sources if volume.projected is not None else ():
+                if (token := source.service_account_token) is not None:
+                    try:
+                        kept[token] = (paths.secret(volume.name) / token.path).read_text()
+                    except OSError:
+                        return None
+        return kept
+
     # --- objects
 
     async def _fetch(self, pod: Pod, max_age: float | None) -> _Shown:
@@ -188,5 +200,9 @@ class PodVolumes:
         try:
             return _Shown(objects, await self._tokens.of(pod))
         except StatusError as error:
+            if not isinstance(error, Forbidden | NotFound):
+                kept = await asyncio.to_thread(self._kept_tokens, pod)
+                if kept is not None:  # the server is away: a container that crashed meanwhile starts again with these
+                    return _Shown(objects, kept)
             account = f'"{meta.namespace}"/"{pod.spec.service_account_name}"'
             raise VolumeFailure(f"failed to fetch token of service account {account}: {error.message}") from error

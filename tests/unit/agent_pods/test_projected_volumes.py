@@ -5,19 +5,22 @@ from __future__ import annotations
 import random
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from agent.pods.env import NO_OBJECTS, Objects, volume_references
+from agent.pods.objects import ObjectCache
 from agent.pods.status import NodeFacts
 from agent.pods.volumes.atomic import File
-from agent.pods.volumes.base import VolumeFailure
+from agent.pods.volumes.base import PodPaths, VolumeFailure
+from agent.pods.volumes.pod_volumes import PodVolumes
 from agent.pods.volumes.projected import projected_payload
 from agent.pods.volumes.tokens import PodTokens
 from shared.api.core import ConfigMap, Secret
-from shared.api.errors import NotFound, ServiceUnavailable
+from shared.api.errors import Forbidden, NotFound, ServiceUnavailable
 from shared.api.pod import Pod, ServiceAccountTokenProjection
 from shared.work.clock import FakeClock
 
@@ -173,6 +176,35 @@ async def test_while_the_server_is_away_the_last_one_stands_in(
     server.down = NotFound("the account is gone")
     with pytest.raises(NotFound):
         await tokens.of(wanted)
+
+
+async def test_a_restarted_agent_goes_on_with_what_the_files_hold(
+    server: Server, clock: FakeClock, tmp_path: Path
+) -> None:
+    """The server is away, and a container that crashed needs its volumes again."""
+
+    def volumes() -> PodVolumes:
+        objects = ObjectCache(server, clock, ttl=60.0, copies=tmp_path / "copies")  # type: ignore[arg-type]
+        tokens = PodTokens(server, clock, random.Random(7))  # type: ignore[arg-type]
+        return PodVolumes(tmp_path, objects, tokens, NODE, memory=False)
+
+    wanted = pod(token(600))
+    await volumes().prepare(wanted)
+    file = PodPaths(tmp_path, "u").secret("v") / "token"
+    server.down = ServiceUnavailable("away")
+    await volumes().prepare(wanted)
+    assert file.read_text() == "t1"
+    server.down = Forbidden("no")
+    with pytest.raises(VolumeFailure, match='failed to fetch token of service account "shop"/"robot": no'):
+        await volumes().prepare(wanted)
+    server.down = None
+    again = volumes()
+    await again.prepare(wanted)
+    assert file.read_text() == "t2"
+    await again.cleanup("u")
+    server.down = ServiceUnavailable("away")
+    with pytest.raises(VolumeFailure, match="away"):
+        await again.prepare(wanted)
 
 
 async def test_an_ended_pod_leaves_nothing(tokens: PodTokens) -> None:
