@@ -32,6 +32,11 @@ EXPIRES = Gauge("longboat_certificate_expiration_seconds", "When the node's cert
 SHARE = 2 / 3
 """Of the certificate's life, after which it is renewed."""
 
+EXPIRED = (
+    "the node's certificate has expired and the server believes it no more: run 'longboat node add' for this host"
+    " again, or start the agent once with --token and a new token from 'longboat token create'"
+)
+
 _SPREAD = 0.05
 """Of the certificate's life by which nodes renew earlier or later, so that not all come at once."""
 
@@ -88,7 +93,7 @@ class CertificateRenewer:
             left = known.expires() - self._clock.now()
             logger.log(
                 logging.ERROR if left.days < 14 else logging.WARNING,
-                "the node's certificate could not be renewed",
+                EXPIRED if left.total_seconds() <= 0 else "the node's certificate could not be renewed",
                 extra={"node": known.node_name, "error": str(error), "expires": known.expires().isoformat()},
             )
             return False

@@ -164,6 +164,35 @@ def token_revoke(kubeconfig: Path | None, data_dir: Path | None, id: str) -> Non
 
 
 @cli.group()
+def certs() -> None:
+    """The server's own certificates."""
+
+
+@certs.command("renew", epilog=EPILOG)
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path, file_okay=False), envvar="LONGBOAT_SERVER_DATA_DIR",
+    default=Path("/var/lib/longboat"), show_default=True, help="The server's. [env: LONGBOAT_SERVER_DATA_DIR]",
+)  # fmt: skip
+@click.option("--server", default="", help="URL for admin.kubeconfig; that of the old one by default.")
+def certs_renew(data_dir: Path, server: str) -> None:
+    """Make the server's and the administrator's certificates anew; on the server's host.
+
+    Both renew themselves while the server runs. This is for a host that was off until they had ended.
+    """
+    from deploy import certs
+    from deploy.failures import explain
+
+    try:
+        lines = certs.renew(data_dir, server)
+    except Exception as error:
+        if (text := explain(error)) is None:
+            raise
+        raise Failure(text) from error
+    for line in lines:
+        click.echo(line)
+
+
+@cli.group()
 def node() -> None:
     """Hosts of the cluster, over SSH."""
 

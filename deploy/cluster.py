@@ -14,6 +14,7 @@ from shared.api.kinds import NODES
 from shared.client import kubeconfig as kubeconfigs
 from shared.client.http import HttpClient
 from shared.client.kubeconfig import ADMIN_KUBECONFIG, ClusterAccess, KubeconfigError
+from shared.work.clock import Clock, SystemClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,26 @@ class Connection:
 def access(kubeconfig: Path | None, data_dir: Path | None) -> ClusterAccess:
     """From ``--data-dir``, ``--kubeconfig`` (or KUBECONFIG), or ``~/.kube/config``. Raises KubeconfigError."""
     if data_dir is not None:
-        return kubeconfigs.load(data_dir / ADMIN_KUBECONFIG)
-    if kubeconfig is not None:
-        return kubeconfigs.load([Path(part) for part in str(kubeconfig).split(os.pathsep) if part])
-    return kubeconfigs.load(kubeconfigs.default_paths(os.environ))
+        paths = [data_dir / ADMIN_KUBECONFIG]
+    elif kubeconfig is not None:
+        paths = [Path(part) for part in str(kubeconfig).split(os.pathsep) if part]
+    else:
+        paths = kubeconfigs.default_paths(os.environ)
+    found = kubeconfigs.load(paths)
+    _check_not_expired(found, paths, SystemClock())
+    return found
+
+
+def _check_not_expired(found: ClusterAccess, paths: list[Path], clock: Clock) -> None:
+    """Raises KubeconfigError: the server would only say "certificate expired"."""
+    if found.client is None:
+        return
+    end = pki.validity(found.client.certificate)[1]
+    if clock.now() >= end:
+        raise KubeconfigError(
+            f"{' and '.join(map(str, paths))}: the client certificate expired on {end:%Y-%m-%d %H:%M} UTC: run"
+            " 'longboat certs renew' on the server's host and take its admin.kubeconfig"
+        )
 
 
 @asynccontextmanager

@@ -62,14 +62,44 @@ def ensure_cluster_pki(
     directory = data_dir / "pki"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = ClusterPki(_ensure_ca(directory, clock), directory)
+    _check_ca(found.ca, directory / "ca.crt", clock)
     hosts = [advertise_hosts] if isinstance(advertise_hosts, str) else list(advertise_hosts)
     names = {*hosts, *_ALWAYS, socket.gethostname().lower()}
     if not _server_is_fresh(found, names, clock):
-        pair = pki.server_certificate(found.ca, sorted(names))
-        # The key first: after a crash between the two they do not match, which makes both anew.
-        pki.write_private(found.server_key, pair.key)
-        pki.write_private(found.server_certificate, pair.certificate)
+        _make_server_certificate(found, names)
     return found
+
+
+def renew_cluster_pki(data_dir: Path, clock: Clock = SystemClock()) -> ClusterPki:
+    """A new server certificate for the names of the old one (the usual names when that cannot be read).
+
+    Raises PkiError, OSError.
+    """
+    found = ClusterPki(load_cluster_ca(data_dir, clock), data_dir / "pki")
+    _check_ca(found.ca, found.directory / "ca.crt", clock)
+    try:
+        names = _names(pki.load_certificates(found.server_certificate.read_bytes())[0])
+    except (OSError, PkiError, x509.ExtensionNotFound):
+        names = {*_ALWAYS, socket.gethostname().lower()}  # the server's next start adds its own addresses
+    _make_server_certificate(found, names)
+    return found
+
+
+def _make_server_certificate(found: ClusterPki, names: set[str]) -> None:
+    pair = pki.server_certificate(found.ca, sorted(names))
+    # The key first: after a crash between the two they do not match, which makes both anew.
+    pki.write_private(found.server_key, pair.key)
+    pki.write_private(found.server_certificate, pair.certificate)
+
+
+def _check_ca(ca: CertificateAuthority, path: Path, clock: Clock) -> None:
+    """Raises PkiError when the CA is past its end."""
+    end = ca.certificate.not_valid_after_utc
+    if clock.now() >= end:
+        raise PkiError(
+            f"{path} expired on {end:%Y-%m-%d %H:%M} UTC, and with it everything that it signed: start a new cluster in"
+            " another --data-dir, and run 'longboat node add' for every host"
+        )
 
 
 def load_cluster_ca(data_dir: Path, clock: Clock = SystemClock()) -> CertificateAuthority:
@@ -100,16 +130,20 @@ def _server_is_fresh(found: ClusterPki, names: set[str], clock: Clock) -> bool:
     try:
         pem, key = found.server_certificate.read_bytes(), found.server_key.read_bytes()
         leaf = pki.load_certificates(pem)[0]
-        alternatives = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        have = {
-            *alternatives.get_values_for_type(x509.DNSName),
-            *(str(address) for address in alternatives.get_values_for_type(x509.IPAddress)),
-        }
         return (
-            have == names
+            _names(leaf) == names
             and pki.matches(pem, key)
             and pki.issued_by(pem, found.ca.certificate)
             and pki.remaining_share(pem, clock.now()) >= RENEW_BELOW
         )
     except (OSError, PkiError, x509.ExtensionNotFound):
         return False  # absent or unreadable: a server certificate can always be made again
+
+
+def _names(leaf: x509.Certificate) -> set[str]:
+    """The DNS names and addresses of a certificate. Raises x509.ExtensionNotFound."""
+    alternatives = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {
+        *alternatives.get_values_for_type(x509.DNSName),
+        *(str(address) for address in alternatives.get_values_for_type(x509.IPAddress)),
+    }

@@ -30,6 +30,7 @@ from agent.pods.steps.base import Tools
 from agent.pods.steps.sandbox import discard
 from agent.pods.volumes.mounts import is_object_volume
 from agent.pods.volumes.pod_volumes import PodVolumes
+from agent.pods.volumes.tokens import PodTokens
 from agent.pods.warming import Warming
 from agent.pods.worker import PodWorker, apply_verdict
 from agent.runtime.base import EngineEvent, PodIdentity, Runtime, RuntimeFailure
@@ -85,7 +86,7 @@ class Dispatcher:
             client=client,
             clock=clock,
             supervisor=supervisor,
-            volumes=PodVolumes(data_dir, objects, memory=memory),
+            volumes=PodVolumes(data_dir, objects, PodTokens(client, clock, rng), node, memory=memory),
             objects=objects,
             checkpoints=Checkpoints(data_dir),
             pulls=ImagePulls(runtime, clock, supervisor),
@@ -335,7 +336,7 @@ class Dispatcher:
         self.tools.events.warning(pod, "Unhealthy", f"{kind} probe failed: {output}", container.name)
 
     async def _refresh_volumes(self) -> None:
-        """Have files of ConfigMaps and Secrets brought up to date, by the workers of their pods."""
+        """Have files of ConfigMaps, Secrets and tokens brought up to date, by the workers of their pods."""
         while True:
             await asyncio.sleep(self._settings.volume_refresh * self._rng.uniform(0.9, 1.1))
             for uid, state in list(self.states.items()):

@@ -75,6 +75,9 @@ def volume_references(pod: Pod) -> set[Reference]:
     """The objects that the pod's volumes show."""
     maps = {(CONFIG_MAP, volume.config_map.name) for volume in pod.spec.volumes if volume.config_map is not None}
     secrets = {(SECRET, volume.secret.secret_name) for volume in pod.spec.volumes if volume.secret is not None}
+    parts = [part for volume in pod.spec.volumes if volume.projected is not None for part in volume.projected.sources]
+    maps |= {(CONFIG_MAP, part.config_map.name) for part in parts if part.config_map is not None}
+    secrets |= {(SECRET, part.secret.name) for part in parts if part.secret is not None}
     return maps | secrets
 
 

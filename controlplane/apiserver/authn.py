@@ -63,7 +63,10 @@ class Authenticator:
         if peer:
             user, end = _certificate_user(peer.get("subject", ()), str(peer.get("notAfter", "")))
             if end <= self._clock.now().timestamp():
-                raise Unauthorized("the client certificate has expired")
+                raise Unauthorized(
+                    "the client certificate has expired: get a new admin.kubeconfig from the server's host, or run"
+                    " 'longboat node add' for an agent's"
+                )
             if not user.name:
                 raise Unauthorized("the client certificate names no user: it has no common name")
             return user

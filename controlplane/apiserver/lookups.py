@@ -16,12 +16,14 @@ from shared.api.kinds import (
     LEASES,
     NODE_LEASE_NAMESPACE,
     NODES,
+    PERSISTENT_VOLUMES,
     PODS,
     SECRETS,
     SERVICE_ACCOUNTS,
     SERVICES,
 )
 from shared.api.pod import Pod
+from shared.api.policies import PersistentVolume
 
 
 class Lookups:
@@ -33,6 +35,7 @@ class Lookups:
         self._leases = api.cache.served(LEASES)
         self._pods = api.cache.served(PODS)
         self._secrets = api.cache.served(SECRETS)
+        self._volumes = api.cache.served(PERSISTENT_VOLUMES)
         self._accounts = api.cache.served(SERVICE_ACCOUNTS)
         self._services = api.cache.served(SERVICES)
         self._endpoints = api.cache.served(ENDPOINTS)
@@ -55,6 +58,12 @@ class Lookups:
 
     def pods_of_node(self, node: str) -> Iterable[Pod]:
         return self._pods_of_node(node)
+
+    def claim_of_volume(self, name: str) -> tuple[str, str] | None:
+        """Namespace and name of the claim that a PersistentVolume is bound to."""
+        entry = self._volumes.get("", name)
+        reference = None if entry is None else cast(PersistentVolume, entry.object).spec.claim_ref
+        return None if reference is None else (reference.namespace, reference.name)
 
     def secret(self, namespace: str, name: str) -> Secret | None:
         entry = self._secrets.get(namespace, name)

@@ -14,12 +14,15 @@ import msgspec
 
 from controlplane.apiserver.authz import forbidden
 from controlplane.apiserver.identity import Attributes, User
+from shared.api.errors import Forbidden
 from shared.api.meta import JSON
 from shared.api.pod import Container, Pod
 from shared.pki import NODE_GROUP, NODE_PREFIX
 
 _NODE_PATHS = frozenset({("create", "heartbeat"), ("get", "tunnel"), ("get", "streams")})
-_BY_POD = frozenset(("", plural) for plural in ("secrets", "configmaps", "persistentvolumeclaims"))
+_BY_POD = frozenset(("", plural) for plural in (
+    "secrets", "configmaps", "persistentvolumeclaims", "persistentvolumes", "serviceaccounts",
+))  # fmt: skip
 """What an agent gets to see for the sake of its pods."""
 
 _RESTRICTED_LABEL = "node-restriction.kubernetes.io/"
@@ -32,6 +35,10 @@ class NodePods(Protocol):
 
     def pods_of_node(self, node: str) -> Iterable[Pod | JSON]:
         """The pods whose spec.nodeName is ``node``."""
+        ...
+
+    def claim_of_volume(self, name: str) -> tuple[str, str] | None:
+        """Namespace and name of the claim that the PersistentVolume ``name`` is bound to."""
         ...
 
 
@@ -66,6 +73,10 @@ class NodeAuthority:
                 return self._referenced(node, attributes)
             case "", "persistentvolumeclaims":
                 return attributes.verb == "get" and self._referenced(node, attributes)
+            case "", "persistentvolumes":
+                return self._volume(node, attributes)
+            case "", "serviceaccounts":
+                return self._token(node, attributes)
             case "", "services":
                 return attributes.verb in ("get", "list", "watch") and not attributes.subresource
             case "" | "events.k8s.io", "events":
@@ -108,9 +119,25 @@ class NodeAuthority:
         name = attributes.name or selected(attributes.field_selector).get("metadata.name", "")
         if not name:
             return False
-        wanted = (attributes.resource, name)
+        return self._refers(node, attributes.namespace, (attributes.resource, name))
+
+    def _volume(self, node: str, attributes: Attributes) -> bool:
+        """A volume is seen through the claim of a pod that it is bound to."""
+        if attributes.verb != "get" or attributes.subresource or not attributes.name:
+            return False
+        claim = self._pods.claim_of_volume(attributes.name)
+        return claim is not None and self._refers(node, claim[0], ("persistentvolumeclaims", claim[1]))
+
+    def _token(self, node: str, attributes: Attributes) -> bool:
+        """Tokens of accounts that pods here run as; ``restrict_token`` looks at what is asked for."""
+        return (attributes.verb, attributes.subresource) == ("create", "token") and any(
+            (pod.metadata.namespace, pod.spec.service_account_name) == (attributes.namespace, attributes.name)
+            for pod in map(_as_pod, self._pods.pods_of_node(node))
+        )
+
+    def _refers(self, node: str, namespace: str, wanted: tuple[str, str]) -> bool:
         return any(
-            pod.metadata.namespace == attributes.namespace and wanted in references(pod)
+            pod.metadata.namespace == namespace and wanted in references(pod)
             for pod in map(_as_pod, self._pods.pods_of_node(node))
         )
 
@@ -141,6 +168,34 @@ def restrict_node(user: User, attributes: Attributes, obj: JSON, old: JSON | Non
             raise forbidden(user, attributes, f'node "{node}" is not allowed to set spec.{field}')
 
 
+def restrict_token(user: User, spec: JSON, bound: Pod | None) -> None:
+    """Admission of what an agent asks a token for: bound to a pod of its node, by uid, for an audience that the pod's
+    volumes name. ``bound`` is the pod of the spec's ``boundObjectRef``; does nothing for anybody else.
+
+    Raises Forbidden. (Kubernetes: admitServiceAccount and KEP-4935 of plugin/pkg/admission/noderestriction.)
+    """
+    node = node_name(user)
+    if node is None:
+        return
+    reference = spec.get("boundObjectRef") or {}
+    if bound is None or reference.get("kind") != "Pod":
+        raise Forbidden("node requested token not bound to a pod")
+    if not reference.get("uid"):
+        raise Forbidden("node requested token with a pod binding without a uid")
+    if bound.spec.node_name != node:
+        raise Forbidden("node requested token bound to a pod scheduled on a different node")
+    audiences = spec.get("audiences") or [""]
+    if len(audiences) > 1:
+        raise Forbidden("node may only request 0 or 1 audiences")
+    projections = (source.service_account_token for volume in bound.spec.volumes if volume.projected is not None
+                   for source in volume.projected.sources)  # fmt: skip
+    if audiences[0] not in {projection.audience for projection in projections if projection is not None}:
+        raise Forbidden(
+            f'audience "{audiences[0]}" not found in pod spec volume, {user.name} is not authorized to request tokens'
+            " for this audience"
+        )
+
+
 def _restricted_labels(obj: JSON) -> JSON:
     labels = (obj.get("metadata") or {}).get("labels") or {}
     return {key: value for key, value in labels.items() if str(key).startswith(_RESTRICTED_LABEL)}
@@ -157,6 +212,11 @@ def references(pod: Pod) -> Iterator[tuple[str, str]]:
             yield "secrets", volume.secret.secret_name
         if volume.config_map is not None:
             yield "configmaps", volume.config_map.name
+        for projection in volume.projected.sources if volume.projected is not None else ():
+            if projection.secret is not None:
+                yield "secrets", projection.secret.name
+            if projection.config_map is not None:
+                yield "configmaps", projection.config_map.name
     containers: Iterable[Container] = (*pod.spec.init_containers, *pod.spec.containers)
     for container in containers:
         for source in container.env_from:

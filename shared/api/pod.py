@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from shared.api.meta import Condition, LabelSelector, LabelSelectorRequirement, Object, Struct
 from shared.api.quantity import Quantity
 
@@ -51,6 +53,58 @@ class EphemeralVolumeSource(Struct, frozen=True, kw_only=True):
     """A claim of the pod's own, named after both: ``<pod>-<volume>``."""
 
 
+class ObjectFieldSelector(Struct, frozen=True, kw_only=True):
+    field_path: str
+    api_version: str = "v1"
+
+
+class ResourceFieldSelector(Struct, frozen=True, kw_only=True):
+    resource: str
+    container_name: str = ""
+    divisor: Quantity = "0"
+
+
+class ServiceAccountTokenProjection(Struct, frozen=True, kw_only=True):
+    """A token of the pod's account for ``audience`` ("" for the API server), in the file ``path``."""
+
+    path: str
+    audience: str = ""
+    expiration_seconds: int = 3600
+
+
+class DownwardAPIVolumeFile(Struct, frozen=True, kw_only=True):
+    path: str
+    field_ref: ObjectFieldSelector | None = None
+    resource_field_ref: ResourceFieldSelector | None = None
+    mode: int | None = None
+
+
+class DownwardAPIProjection(Struct, frozen=True, kw_only=True):
+    items: tuple[DownwardAPIVolumeFile, ...] = ()
+
+
+class ObjectProjection(Struct, frozen=True, kw_only=True):
+    """Keys of a ConfigMap or a Secret."""
+
+    name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    optional: bool = False
+
+
+class VolumeProjection(Struct, frozen=True, kw_only=True):
+    """One of them."""
+
+    secret: ObjectProjection | None = None
+    config_map: ObjectProjection | None = None
+    downward_api: DownwardAPIProjection | None = msgspec.field(default=None, name="downwardAPI")
+    service_account_token: ServiceAccountTokenProjection | None = None
+
+
+class ProjectedVolumeSource(Struct, frozen=True, kw_only=True):
+    sources: tuple[VolumeProjection, ...] = ()
+    default_mode: int = 0o644
+
+
 class Volume(Struct, frozen=True, kw_only=True):
     name: str
     empty_dir: EmptyDirVolumeSource | None = None
@@ -59,6 +113,7 @@ class Volume(Struct, frozen=True, kw_only=True):
     secret: SecretVolumeSource | None = None
     persistent_volume_claim: PersistentVolumeClaimVolumeSource | None = None
     ephemeral: EphemeralVolumeSource | None = None
+    projected: ProjectedVolumeSource | None = None
 
 
 class VolumeMount(Struct, frozen=True, kw_only=True):
@@ -74,17 +129,6 @@ class KeySelector(Struct, frozen=True, kw_only=True):
     name: str = ""
     key: str = ""
     optional: bool = False
-
-
-class ObjectFieldSelector(Struct, frozen=True, kw_only=True):
-    field_path: str
-    api_version: str = "v1"
-
-
-class ResourceFieldSelector(Struct, frozen=True, kw_only=True):
-    resource: str
-    container_name: str = ""
-    divisor: Quantity = "0"
 
 
 class EnvVarSource(Struct, frozen=True, kw_only=True):
@@ -253,6 +297,12 @@ class PodSchedulingGate(Struct, frozen=True, kw_only=True):
     name: str = ""
 
 
+class PodSecurityContext(Struct, frozen=True, kw_only=True):
+    """Read for the group that files of volumes belong to."""
+
+    fs_group: int | None = None
+
+
 class PodSpec(Struct, frozen=True, kw_only=True):
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
@@ -273,6 +323,7 @@ class PodSpec(Struct, frozen=True, kw_only=True):
     hostname: str = ""
     subdomain: str = ""
     service_account_name: str = ""
+    security_context: PodSecurityContext = PodSecurityContext()
     readiness_gates: tuple[PodReadinessGate, ...] = ()
     overhead: dict[str, Quantity] = {}
     resources: ResourceRequirements | None = None

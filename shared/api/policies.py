@@ -48,7 +48,17 @@ class VolumeStatus(Struct, frozen=True, kw_only=True):
     phase: str = ""
 
 
+class ClaimReference(Struct, frozen=True, kw_only=True):
+    namespace: str = ""
+    name: str = ""
+
+
+class PersistentVolumeSpec(Struct, frozen=True, kw_only=True):
+    claim_ref: ClaimReference | None = None
+
+
 class PersistentVolume(Object, frozen=True, kw_only=True):
+    spec: PersistentVolumeSpec = PersistentVolumeSpec()
     status: VolumeStatus = VolumeStatus()
 
 

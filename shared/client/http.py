@@ -24,6 +24,7 @@ from shared.api.meta import JSON, Object
 from shared.client import wire
 from shared.client.base import Binding, ObjectList, PatchType, WatchEvent
 from shared.client.pool import ConnectionPool
+from shared.unreachable import why_expired
 
 T = TypeVar("T", bound=Object)
 
@@ -387,6 +388,8 @@ class HttpClient:
         what = f"{method} {path}"
         if isinstance(error, asyncio.TimeoutError):
             return Timeout(f"{what}: no answer from {self.server_url} in time")
+        if (expired := why_expired(error)) is not None:
+            return ServiceUnavailable(f"{self.server_url}: {expired}")
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             reason = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
             return ServiceUnavailable(f"{self.server_url} is not trusted: {reason}")

@@ -19,10 +19,12 @@ DATA = "..data"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Content and permission bits of one file."""
+    """Content and permission bits of one file; ``group`` is whose it is beside the agent's user, None for the agent's
+    own."""
 
     content: bytes
     mode: int
+    group: int | None = None
 
 
 Payload = Mapping[str, File]
@@ -47,6 +49,8 @@ def write_payload(directory: Path, payload: Payload) -> bool:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(file.content)
+            if file.group is not None and os.geteuid() == 0:
+                os.fchown(stream.fileno(), -1, file.group)
             os.fchmod(stream.fileno(), file.mode & 0o7777)  # not the mode of open: that is cut by the umask
     swap = directory / "..data_tmp"
     swap.unlink(missing_ok=True)

@@ -57,8 +57,8 @@ def sub_path(root: Path, relative: str) -> Path:
 
 
 def is_object_volume(volume: Volume) -> bool:
-    """Whether it shows a ConfigMap or a Secret, which may change."""
-    return volume.config_map is not None or volume.secret is not None
+    """Whether it shows what may change: a ConfigMap, a Secret, a token, fields of the pod."""
+    return volume.config_map is not None or volume.secret is not None or volume.projected is not None
 
 
 def _host_files(pod: Pod, paths: PodPaths) -> list[tuple[Path, str]]:

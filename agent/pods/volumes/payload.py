@@ -1,4 +1,5 @@
-"""What files a ConfigMap or a Secret makes. Pure. The rules are pkg/volume/configmap and pkg/volume/secret."""
+"""What files a ConfigMap or a Secret makes. Pure. The rules are pkg/volume/configmap and pkg/volume/secret; what
+several sources make together is ``projected``."""
 
 from __future__ import annotations
 
@@ -17,10 +18,12 @@ def config_map_payload(source: ConfigMapVolumeSource, config_map: ConfigMap | No
         if source.optional:
             return {}
         raise VolumeFailure(f'configmap "{source.name}" not found')
-    content = {key: text.encode() for key, text in config_map.data.items()}
-    content |= {key: b64decode(text) for key, text in config_map.binary_data.items()}
-    return _select(
-        content, source.items, source.default_mode, source.optional, "configmap references non-existent config key"
+    return select(
+        config_map_content(config_map),
+        source.items,
+        source.default_mode,
+        source.optional,
+        "configmap references non-existent config key",
     )
 
 
@@ -30,13 +33,25 @@ def secret_payload(source: SecretVolumeSource, secret: Secret | None) -> Payload
         if source.optional:
             return {}
         raise VolumeFailure(f'secret "{source.secret_name}" not found')
-    content = {key: b64decode(text) for key, text in secret.data.items()}
-    return _select(content, source.items, source.default_mode, source.optional, "references non-existent secret key")
+    return select(
+        secret_content(secret), source.items, source.default_mode, source.optional,
+        "references non-existent secret key",
+    )  # fmt: skip
 
 
-def _select(
+def config_map_content(config_map: ConfigMap) -> dict[str, bytes]:
+    content = {key: text.encode() for key, text in config_map.data.items()}
+    return content | {key: b64decode(text) for key, text in config_map.binary_data.items()}
+
+
+def secret_content(secret: Secret) -> dict[str, bytes]:
+    return {key: b64decode(text) for key, text in secret.data.items()}
+
+
+def select(
     content: Mapping[str, bytes], items: tuple[KeyToPath, ...], mode: int, optional: bool, missing: str
 ) -> Payload:
+    """The files of ``items``, all keys when there are none. Raises VolumeFailure."""
     if not items:
         return {key: File(data, mode) for key, data in content.items()}
     files: dict[str, File] = {}

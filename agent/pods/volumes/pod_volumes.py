@@ -11,10 +11,12 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.pods.env import Objects, volume_references
 from agent.pods.objects import ObjectCache
+from agent.pods.status import NodeFacts
 from agent.pods.volumes.atomic import write_payload
 from agent.pods.volumes.base import PodPaths, VolumeFailure
 from agent.pods.volumes.host_files import write_host_files
@@ -22,9 +24,11 @@ from agent.pods.volumes.host_path import prepare_host_path
 from agent.pods.volumes.memory import mount_memory, unmount_below
 from agent.pods.volumes.mounts import container_mounts, is_object_volume
 from agent.pods.volumes.payload import config_map_payload, secret_payload
+from agent.pods.volumes.projected import Tokens, projected_payload
+from agent.pods.volumes.tokens import PodTokens
 from agent.runtime.base import Mount
 from shared.api import quantity
-from shared.api.errors import StatusError
+from shared.api.errors import Forbidden, NotFound, StatusError
 from shared.api.pod import Container, Pod, Volume
 
 logger = logging.getLogger(__name__)
@@ -39,11 +43,22 @@ def _setting_up(volume: Volume) -> Iterator[None]:
         raise VolumeFailure(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What volumes of a pod show."""
+
+    objects: Objects
+    tokens: Tokens
+
+
 class PodVolumes:
     """See the module. ``data_dir`` is the agent's own directory; ``memory`` is whether secrets may have a tmpfs."""
 
-    def __init__(self, data_dir: Path, objects: ObjectCache, *, memory: bool = True) -> None:
-        self._data_dir, self._objects, self._memory = data_dir, objects, memory
+    def __init__(
+        self, data_dir: Path, objects: ObjectCache, tokens: PodTokens, node: NodeFacts, *, memory: bool = True
+    ) -> None:
+        self._data_dir, self._objects, self._tokens, self._node = data_dir, objects, tokens, node
+        self._memory = memory
 
     def paths(self, uid: str) -> PodPaths:
         return PodPaths(self._data_dir, uid)
@@ -54,23 +69,23 @@ class PodVolumes:
 
     async def prepare(self, pod: Pod) -> None:
         """Make every volume of the pod. Raises VolumeFailure."""
-        objects = await self._fetch(pod, None)
+        shown = await self._fetch(pod, None)
         try:
-            await asyncio.to_thread(self._prepare, pod, objects)
+            await asyncio.to_thread(self._prepare, pod, shown)
         except (OSError, ValueError) as error:
             raise VolumeFailure(f"volumes of the pod cannot be made: {error}") from error
 
     async def refresh(self, pod: Pod, max_age: float) -> bool:
-        """Bring files of ConfigMaps and Secrets up to date; whether one changed.
+        """Bring files of ConfigMaps, Secrets and tokens up to date; whether one changed.
 
         ``max_age`` in seconds bounds how old the objects may be. An object that is gone or refused leaves its files as
         they were. Raises VolumeFailure when an object cannot be shown any more.
         """
         if not any(is_object_volume(volume) for volume in pod.spec.volumes):
             return False
-        objects = await self._fetch(pod, max_age)
+        shown = await self._fetch(pod, max_age)
         try:
-            return await asyncio.to_thread(self._write_objects, pod, objects)
+            return await asyncio.to_thread(self._write_objects, pod, shown)
         except (OSError, ValueError) as error:
             raise VolumeFailure(f"volumes of the pod cannot be updated: {error}") from error
 
@@ -89,6 +104,7 @@ class PodVolumes:
     async def cleanup(self, uid: str) -> None:
         """Remove everything of the pod, mounts first; no error if there is nothing. Raises OSError."""
         self._objects.release(uid)
+        self._tokens.forget(uid)
         await asyncio.to_thread(self._cleanup, uid)
 
     # --- in threads
@@ -101,7 +117,7 @@ class PodVolumes:
         if self._memory:
             mount_memory(self._data_dir / "memory", mode=0o700)
 
-    def _prepare(self, pod: Pod, objects: Objects) -> None:
+    def _prepare(self, pod: Pod, shown: _Shown) -> None:
         paths = self.paths(pod.metadata.uid)
         paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for volume in pod.spec.volumes:
@@ -112,7 +128,7 @@ class PodVolumes:
                     prepare_host_path(volume.host_path)
             elif not is_object_volume(volume):
                 raise VolumeFailure(f'volume "{volume.name}" is of a type that this agent does not know')
-        self._write_objects(pod, objects)
+        self._write_objects(pod, shown)
 
     def _empty_dir(self, paths: PodPaths, volume: Volume) -> None:
         assert volume.empty_dir is not None
@@ -123,8 +139,8 @@ class PodVolumes:
             limit = volume.empty_dir.size_limit
             mount_memory(path, quantity.value(limit) if limit is not None else 0)
 
-    def _write_objects(self, pod: Pod, objects: Objects) -> bool:
-        paths, changed = self.paths(pod.metadata.uid), False
+    def _write_objects(self, pod: Pod, shown: _Shown) -> bool:
+        paths, changed, objects = self.paths(pod.metadata.uid), False, shown.objects
         for volume in pod.spec.volumes:
             with _setting_up(volume):
                 if volume.config_map is not None:
@@ -135,6 +151,9 @@ class PodVolumes:
                     secret = objects.secrets.get(volume.secret.secret_name)
                     payload = secret_payload(volume.secret, secret)
                     changed |= write_payload(paths.secret(volume.name), payload)
+                elif volume.projected is not None:
+                    payload = projected_payload(volume.projected, pod, objects, shown.tokens, self._node)
+                    changed |= write_payload(paths.secret(volume.name), payload)
         return changed
 
     def _mounts(self, pod: Pod, container: Container) -> tuple[Mount, ...]:
@@ -143,7 +162,7 @@ class PodVolumes:
         for volume in pod.spec.volumes:
             if volume.host_path is not None:
                 sources[volume.name] = Mount(volume.host_path.path, "")
-            elif volume.secret is not None:
+            elif volume.secret is not None or volume.projected is not None:
                 sources[volume.name] = Mount(str(paths.secret(volume.name)), "", read_only=True)
             else:
                 read_only = volume.config_map is not None
@@ -158,11 +177,32 @@ class PodVolumes:
         if paths.memory.exists():
             shutil.rmtree(paths.memory)
 
+    def _kept_tokens(self, pod: Pod) -> Tokens | None:
+        """The tokens that the pod's files hold; None where one is missing."""
+        paths, kept = self.paths(pod.metadata.uid), {}
+        for volume in pod.spec.volumes:
+            for source in volume.projected.sources if volume.projected is not None else ():
+                if (token := source.service_account_token) is not None:
+                    try:
+                        kept[token] = (paths.secret(volume.name) / token.path).read_text()
+                    except OSError:
+                        return None
+        return kept
+
     # --- objects
 
-    async def _fetch(self, pod: Pod, max_age: float | None) -> Objects:
+    async def _fetch(self, pod: Pod, max_age: float | None) -> _Shown:
         meta = pod.metadata
         try:
-            return await self._objects.get(meta.uid, meta.namespace, volume_references(pod), max_age=max_age)
+            objects = await self._objects.get(meta.uid, meta.namespace, volume_references(pod), max_age=max_age)
         except StatusError as error:
             raise VolumeFailure(f"an object that a volume shows cannot be read: {error.message}") from error
+        try:
+            return _Shown(objects, await self._tokens.of(pod))
+        except StatusError as error:
+            if not isinstance(error, Forbidden | NotFound):
+                kept = await asyncio.to_thread(self._kept_tokens, pod)
+                if kept is not None:  # the server is away: a container that crashed meanwhile starts again with these
+                    return _Shown(objects, kept)
+            account = f'"{meta.namespace}"/"{pod.spec.service_account_name}"'
+            raise VolumeFailure(f"failed to fetch token of service account {account}: {error.message}") from error

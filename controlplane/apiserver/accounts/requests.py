@@ -15,8 +15,10 @@ from controlplane.apiserver.accounts.keys import ALGORITHM, LONGEST_TOKEN, Signi
 from controlplane.apiserver.accounts.tokens import AccountTokens, Bound
 from controlplane.apiserver.connections import read_body
 from controlplane.apiserver.guard import CALL
+from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.causes import invalid, refusal
 from controlplane.apiserver.negotiation import body_type
+from controlplane.apiserver.node_authz import restrict_token
 from shared import codec
 from shared.api.core import Node, Secret, ServiceAccount
 from shared.api.errors import BadRequest, Cause, Conflict, NotFound
@@ -46,13 +48,13 @@ class TokenRequests:
         app.router.add_get(KEYS, self.keys)
 
     async def create(self, request: web.Request) -> web.Response:
-        """Raises BadRequest, Conflict, Invalid, NotFound, UnsupportedMediaType."""
+        """Raises BadRequest, Conflict, Forbidden, Invalid, NotFound, UnsupportedMediaType."""
         target = CALL.get().target
         tree = bodies.decode(await read_body(request), body_type(request.headers.get("Content-Type", "")), "Ignore", [])
-        made = self._made(target.namespace, target.name, _checked(tree))
+        made = self._made(CALL.get().user, target.namespace, target.name, _checked(tree))
         return web.Response(status=201, body=codec.encode(made), content_type="application/json")
 
-    def _made(self, namespace: str, name: str, tree: JSON) -> JSON:
+    def _made(self, user: User, namespace: str, name: str, tree: JSON) -> JSON:
         meta, spec = tree.get("metadata") or {}, tree.get("spec") or {}
         for field, wanted in (("name", name), ("namespace", namespace)):
             if meta.get(field) not in (None, "", wanted):
@@ -67,6 +69,7 @@ class TokenRequests:
         seconds = min(seconds, int(LONGEST_TOKEN.total_seconds()))
         audiences = spec.get("audiences") or [self._tokens.issuer]
         bound = self._bound(account, spec.get("boundObjectRef"))
+        restrict_token(user, spec, bound if isinstance(bound, Pod) else None)
         issued = self._tokens.issue(account, audiences, seconds, bound)
         created = timestamp(self._clock.now())
         return {

@@ -7,6 +7,7 @@ JSON, or too large to have been taken, is left out. One event loop.
 from __future__ import annotations
 
 import gzip
+import ipaddress
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,10 @@ ANNOTATIONS: web.RequestKey[dict[str, str]] = web.RequestKey("audit annotations"
 """What a request's admission has to tell, on the request."""
 
 _ID_BYTES = 64
+_HOPS = 32
+"""Addresses of proxies that are logged of a request."""
+
+_WITH_BODY = frozenset(("create", "update", "patch", "delete", "deletecollection"))
 
 
 @dataclass(slots=True)
@@ -68,7 +73,7 @@ class Auditor:
         if verdict.level is Level.NONE:
             return None
         record = Record(verdict, self._event(request, attributes, user, verdict), request)
-        writes = attributes.verb in ("create", "update", "patch", "delete")
+        writes = attributes.verb in _WITH_BODY
         if verdict.level >= Level.REQUEST and writes and not is_long_running(attributes.verb, attributes.subresource):
             record.body = await read_body(request)
         self._write(record, Stage.RECEIVED)
@@ -112,7 +117,7 @@ class Auditor:
             "requestURI": request.raw_path,
             "verb": attributes.verb,
             "user": _user(user),
-            "sourceIPs": [request.remote or ""],
+            "sourceIPs": source_addresses(request),
             "userAgent": request.headers.get("User-Agent", ""),
             "requestReceivedTimestamp": _micro(self._clock.now()),
         }
@@ -124,10 +129,38 @@ class Auditor:
             event["objectRef"] = {key: value for key, value in named.items() if value}
         return event
 
-    def _shown(self, record: Record, tree: JSON) -> JSON:
-        if record.verdict.omit_managed_fields and isinstance(metadata := tree.get("metadata"), dict):
-            return tree | {"metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
+    def _shown(self, record: Record, tree: Any) -> Any:
+        return without_managed_fields(tree) if record.verdict.omit_managed_fields else tree
+
+
+def without_managed_fields(tree: Any) -> Any:
+    """An object, each of a list, or each row's of a table, without its managedFields; anything else as it is."""
+    if not isinstance(tree, dict):
         return tree
+    found = dict(tree)
+    if isinstance(metadata := tree.get("metadata"), dict):
+        found["metadata"] = {key: value for key, value in metadata.items() if key != "managedFields"}
+    if isinstance(items := tree.get("items"), list):
+        found["items"] = [without_managed_fields(item) for item in items]
+    if tree.get("kind") == "Table" and isinstance(rows := tree.get("rows"), list):
+        found["rows"] = [row | {"object": without_managed_fields(row.get("object"))} for row in rows]
+    return found
+
+
+def source_addresses(request: web.BaseRequest) -> list[str]:
+    """Where it came from by what proxies say, and last by what nobody can make up (k8s.io/apimachinery/pkg/util/net,
+    SourceIPs)."""
+    claimed = [*request.headers.get("X-Forwarded-For", "").split(",")[:_HOPS], request.headers.get("X-Real-Ip", "")]
+    found: list[str] = []
+    for position, text in enumerate(claimed):
+        try:
+            address = str(ipaddress.ip_address(text.strip()))
+        except ValueError:
+            continue
+        if position < len(claimed) - 1 or address not in found:
+            found.append(address)
+    remote = request.remote or ""
+    return found if found and found[-1] == remote else [*found, remote]
 
 
 def _user(user: User | None) -> JSON:

@@ -126,6 +126,8 @@ def _verdict(file: _File, rule: Rule, where: str) -> Verdict:
         raise PolicyError(f"{where}.level: {rule.level!r} is none of {', '.join(levels)}")
     if rule.non_resource_urls and (rule.resources or rule.namespaces):
         raise PolicyError(f"{where}: a rule has resources and namespaces, or nonResourceURLs, not both")
+    if any(group.resource_names and not group.resources for group in rule.resources):
+        raise PolicyError(f"{where}.resources: resourceNames need at least one resource")
     for url in rule.non_resource_urls:
         if url != "*" and (not url.startswith("/") or "*" in url[:-1]):
             raise PolicyError(f"{where}.nonResourceURLs: {url!r} must begin with / and may have a * at its end only")
@@ -161,12 +163,12 @@ def _matches_resource(rule: Rule, attributes: Attributes) -> bool:
 
 
 def _named(resources: Iterable[str], attributes: Attributes) -> bool:
-    """``pods`` is only the resource itself, ``pods/log`` a subresource, ``pods/*`` all of them, ``*/log`` that one of
-    every resource, ``*`` everything."""
+    """``pods`` is only the resource itself, ``pods/log`` a subresource, ``pods/*`` the resource with all of them,
+    ``*/log`` that one of every resource, ``*`` everything."""
     resource, sub = attributes.resource, attributes.subresource
     whole = f"{resource}/{sub}" if sub else resource
     return any(
-        wanted in ("*", whole) or (sub and wanted in (f"{resource}/*", f"*/{sub}")) for wanted in resources
+        wanted in ("*", whole, f"{resource}/*") or (sub and wanted == f"*/{sub}") for wanted in resources
     )  # fmt: skip
 
 

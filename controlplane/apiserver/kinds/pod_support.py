@@ -32,6 +32,9 @@ POD_FIELDS_ACTED_ON: frozenset[str] = frozenset(
         *(f"initContainers.{field}" for field in _CONTAINER),
         *(f"ephemeralContainers.{field}" for field in (*_CONTAINER, "targetContainerName")),
         "volumes.name", "volumes.emptyDir", "volumes.hostPath", "volumes.configMap", "volumes.secret",
+        "volumes.projected.sources.secret", "volumes.projected.sources.configMap",
+        "volumes.projected.sources.downwardAPI", "volumes.projected.sources.serviceAccountToken",
+        "volumes.projected.defaultMode", "securityContext.fsGroup",
         "restartPolicy", "terminationGracePeriodSeconds", "nodeName", "nodeSelector", "hostNetwork", "hostname",
         "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution", "tolerations", "schedulerName",
     )

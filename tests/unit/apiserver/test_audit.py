@@ -154,6 +154,90 @@ async def test_what_no_rule_wants_leaves_no_trace(serve: Any) -> None:
         assert events() == []
 
 
+CONFIG = "/api/v1/namespaces/g/configmaps"
+REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (SECRETS, secret("s")),
+        (CONFIG, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": HIDDEN}}),
+        (REVIEWS, {"spec": {"token": HIDDEN}}),
+        ("/api/v1/namespaces/g/serviceaccounts/robot/token", {"spec": {"audiences": [HIDDEN]}}),
+    ],
+    ids=["secret", "config map", "token review", "token request"],
+)
+async def test_no_body_at_metadata(serve: Any, tmp_path: Path, path: str, body: Any) -> None:
+    async with serve({"level": "Metadata"}) as (http, events):
+        await http.post(path, json=body)
+        await http.put(f"{path}/s", json=body)
+        await http.patch(f"{path}/s", json=body, headers={"Content-Type": "application/merge-patch+json"})
+        await http.get(f"{path}/s")
+        await http.get(path)
+        assert len(events()) == 10
+    assert HIDDEN not in (tmp_path / "audit.log").read_text()
+
+
+async def test_managed_fields_are_left_out_of_every_object(serve: Any) -> None:
+    rule = {"level": "RequestResponse", "omitStages": ["RequestReceived"], "omitManagedFields": True}
+    async with serve(rule) as (http, events):
+        await http.post(CONFIG, json={"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {}})
+        await http.get(CONFIG)
+        table = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+        await http.get(f"{CONFIG}?includeObject=Object", headers=table)
+        await http.delete(CONFIG, json={"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0})
+        created, listed, tabled, emptied = events()
+    assert created["responseObject"]["metadata"]["name"] == "c"
+    assert [item["metadata"]["name"] for item in listed["responseObject"]["items"]] == ["c"]
+    assert [row["object"]["metadata"]["name"] for row in tabled["responseObject"]["rows"]] == ["c"]
+    assert "managedFields" not in json.dumps([created, listed, tabled])
+    assert (emptied["verb"], emptied["requestObject"]["gracePeriodSeconds"]) == ("deletecollection", 0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({}, ["127.0.0.1"]),
+        ({"X-Forwarded-For": "10.0.0.1, 10.0.0.2"}, ["10.0.0.1", "10.0.0.2", "127.0.0.1"]),
+        ({"X-Forwarded-For": "10.0.0.1,127.0.0.1"}, ["10.0.0.1", "127.0.0.1"]),
+        ({"X-Forwarded-For": "10.0.0.1", "X-Real-Ip": "10.0.0.1"}, ["10.0.0.1", "127.0.0.1"]),
+        ({"X-Real-Ip": "fd00::1"}, ["fd00::1", "127.0.0.1"]),
+        ({"X-Forwarded-For": "unknown, <script>"}, ["127.0.0.1"]),
+    ],
+)
+async def test_where_it_came_from(serve: Any, headers: dict[str, str], told: list[str]) -> None:
+    async with serve({"level": "Metadata", "omitStages": ["RequestReceived"]}) as (http, events):
+        await http.get(SECRETS, headers=headers)
+        (event,) = events()
+    assert event["sourceIPs"] == told
+
+
+async def test_a_mistake_of_ours_is_a_panic(
+    serve: Any, api: ApiServer, client: LocalClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("of ours")
+
+    async with serve({"level": "Metadata"}) as (http, events):
+        monkeypatch.setattr("controlplane.apiserver.pages.Pages.serve", broken)
+        async with http.get("/version") as response:
+            assert response.status == 500
+        received, panic = events()
+    assert (received["stage"], panic["stage"], panic["responseStatus"]["code"]) == ("RequestReceived", "Panic", 500)
+    assert panic["auditID"] == received["auditID"]
+    assert "objectRef" not in panic
+
+
+@pytest.mark.parametrize("omitted", ["RequestReceived", "ResponseStarted", "ResponseComplete"])
+async def test_stages_are_left_out(serve: Any, omitted: str) -> None:
+    async with serve({"level": "Metadata"}, omitStages=[omitted]) as (http, events):
+        async with http.get(f"{SECRETS}?watch=1&timeoutSeconds=1") as response:
+            await response.read()
+        stages = [event["stage"] for event in events()]
+    assert stages == [s for s in ("RequestReceived", "ResponseStarted", "ResponseComplete") if s != omitted]
+
+
 def test_a_log_is_rotated_by_size(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "audit.log", 1, 2)
     for number in range(40):

@@ -44,7 +44,15 @@ PODS = {"group": "", "resources": ["pods"]}
             {"resources": [{"group": "", "resources": ["pods/log"]}]}, asked(sub="log"), True, id="subresource"
         ),
         pytest.param({"resources": [{"group": "", "resources": ["pods/*"]}]}, asked(sub="log"), True, id="every sub"),
-        pytest.param({"resources": [{"group": "", "resources": ["pods/*"]}]}, asked(), False, id="only subs"),
+        pytest.param({"resources": [{"group": "", "resources": ["pods/*"]}]}, asked(), True, id="and the resource"),
+        pytest.param({"resources": [{"group": "", "resources": ["*/log"]}]}, asked(), False, id="only that sub"),
+        pytest.param({"resources": [{"group": "", "resources": ["*/log"]}]}, asked(sub="exec"), False, id="not others"),
+        pytest.param({"resources": [{"group": "*", "resources": ["*"]}]}, asked(), False, id="groups have no wildcard"),
+        pytest.param({"users": ["*"]}, asked(), False, id="nor have users"),
+        pytest.param({"resources": [PODS], "namespaces": ["h"]}, asked(), False, id="both must match"),
+        pytest.param({"users": ["jane"], "verbs": ["list"]}, asked(), False, id="all must match"),
+        pytest.param({"nonResourceURLs": ["*"]}, Attributes("get", "/healthz"), True, id="every path"),
+        pytest.param({"namespaces": ["g"]}, Attributes("get", "/healthz"), False, id="a path has no namespace"),
         pytest.param({"resources": [{"group": "", "resources": ["*/log"]}]}, asked(sub="log"), True, id="a sub of all"),
         pytest.param({"resources": [{"group": "", "resources": ["*"]}]}, asked(sub="log"), True, id="everything"),
         pytest.param({"resources": [{"group": ""}]}, asked(), True, id="a whole group"),
@@ -85,11 +93,19 @@ def test_the_first_rule_counts_and_stages_add_up() -> None:
         (policy({"level": "None", "omitStages": ["Never"]}), "Never"),
         (policy({"level": "None", "namespaces": ["x"], "nonResourceURLs": ["*"]}), "not both"),
         (policy({"level": "None", "nonResourceURLs": ["/a*b"]}), "at its end only"),
+        (policy({"level": "None", "resources": [{"group": "", "resourceNames": ["x"]}]}), "at least one resource"),
     ],
 )
 def test_a_policy_that_cannot_be_used_says_where(tree: Any, said: str) -> None:
     with pytest.raises(PolicyError, match=said):
         parse(tree, "the file")
+
+
+def test_a_rule_says_otherwise_of_managed_fields() -> None:
+    rules = ({"level": "Request", "users": ["joe"], "omitManagedFields": False}, {"level": "Request"})
+    found = parse(policy(*rules, omitManagedFields=True), "p")
+    assert not found.verdict(User("joe"), asked()).omit_managed_fields
+    assert found.verdict(JANE, asked()).omit_managed_fields
 
 
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.apiserver.authz import Authorizer, StaticRules, forbidden
 from controlplane.apiserver.identity import ANONYMOUS, CONTROL_PLANE, Attributes, User
-from controlplane.apiserver.node_authz import NodeAuthority, node_name, restrict_node, selected
+from controlplane.apiserver.node_authz import NodeAuthority, node_name, restrict_node, restrict_token, selected
 from shared.api.errors import Forbidden
 from shared.api.pod import Pod
 
@@ -32,7 +32,19 @@ MINE = pod(
         {"name": "c", "emptyDir": {}},
         {"name": "d", "persistentVolumeClaim": {"claimName": "claim"}},
         {"name": "e", "ephemeral": {}},
+        {
+            "name": "f",
+            "projected": {
+                "sources": [
+                    {"secret": {"name": "projected-secret"}},
+                    {"configMap": {"name": "projected-config"}},
+                    {"serviceAccountToken": {"path": "token"}},
+                    {"serviceAccountToken": {"path": "vault", "audience": "vault"}},
+                ]
+            },
+        },
     ],
+    serviceAccountName="robot",
     containers=[
         {
             "name": "c",
@@ -51,6 +63,9 @@ PENDING = pod("pending", "")
 
 
 class Pods:
+    def claim_of_volume(self, name):
+        return {"bound": ("shop", "claim"), "elsewhere": ("other", "claim"), "unclaimed": None}.get(name)
+
     def __init__(self, convert):
         self._pods = {(p["metadata"]["namespace"], p["metadata"]["name"]): convert(p) for p in (MINE, OTHERS, PENDING)}
 
@@ -102,10 +117,12 @@ ALLOWED = [
     (NODE, on("delete", "pods", "mine", "shop")),
     (NODE, on("patch", "pods/status", "mine", "shop")),
     (NODE, on("delete", "pods", "gone", "shop")),
-    *[(NODE, on("get", "secrets", f"{n}-secret", "shop")) for n in ("vol", "from", "env", "init")],
-    *[(NODE, on("get", "configmaps", f"{n}-config", "shop")) for n in ("vol", "from", "env")],
+    *[(NODE, on("get", "secrets", f"{n}-secret", "shop")) for n in ("vol", "from", "env", "init", "projected")],
+    *[(NODE, on("get", "configmaps", f"{n}-config", "shop")) for n in ("vol", "from", "env", "projected")],
     (NODE, on("watch", "configmaps", "", "shop", "metadata.name=vol-config")),
     *[(NODE, on("get", "persistentvolumeclaims", name, "shop")) for name in ("claim", "mine-e")],
+    (NODE, on("get", "persistentvolumes", "bound")),
+    (NODE, on("create", "serviceaccounts/token", "robot", "shop")),
     (NODE, on("list", "services")),
     (NODE, on("watch", "services")),
     (NODE, on("create", "events", namespace="shop")),
@@ -169,6 +186,15 @@ REFUSED = [
     (NODE, on("get", "persistentvolumeclaims", "theirs", "shop")),
     (NODE, on("watch", "persistentvolumeclaims", "claim", "shop", "metadata.name=claim")),
     (NODE, on("patch", "persistentvolumeclaims", "claim", "shop")),
+    *[(NODE, on("get", "persistentvolumes", name)) for name in ("elsewhere", "unclaimed", "none", "")],
+    (NODE, on("list", "persistentvolumes", "bound", fields="metadata.name=bound")),
+    (NODE, on("update", "persistentvolumes", "bound")),
+    (NODE, on("get", "persistentvolumes/status", "bound")),
+    (NODE, on("create", "serviceaccounts/token", "other", "shop")),
+    (NODE, on("create", "serviceaccounts/token", "robot", "other")),
+    (NODE, on("get", "serviceaccounts/token", "robot", "shop")),
+    (NODE, on("get", "serviceaccounts", "robot", "shop")),
+    (SOMEBODY, on("create", "serviceaccounts/token", "robot", "shop")),
     (NODE, on("delete", "events", "e", "shop")),
     (NODE, on("list", "events")),
     (NODE, on("update", f"{CSR}/approval", "x")),
@@ -298,3 +324,39 @@ def test_a_node_may_write_its_own(new, old):
 )
 def test_what_a_field_selector_fixes(selector, fixed):
     assert selected(selector) == fixed
+
+
+TO_MINE = {"kind": "Pod", "apiVersion": "v1", "name": "mine", "uid": "u"}
+
+
+@pytest.mark.parametrize("spec", [{"boundObjectRef": TO_MINE}, {"boundObjectRef": TO_MINE, "audiences": ["vault"]}])
+def test_an_agent_gets_tokens_of_its_pods(spec):
+    restrict_token(NODE, spec, msgspec.convert(MINE, Pod))
+
+
+@pytest.mark.parametrize(
+    ("spec", "bound", "said"),
+    [
+        ({}, None, "not bound to a pod"),
+        ({"boundObjectRef": TO_MINE | {"kind": "Secret"}}, None, "not bound to a pod"),
+        ({"boundObjectRef": TO_MINE | {"uid": ""}}, MINE, "without a uid"),
+        ({"boundObjectRef": TO_MINE}, OTHERS, "scheduled on a different node"),
+        ({"boundObjectRef": TO_MINE}, PENDING, "scheduled on a different node"),
+        ({"boundObjectRef": TO_MINE, "audiences": ["", "vault"]}, MINE, "0 or 1 audiences"),
+        ({"boundObjectRef": TO_MINE, "audiences": ["bank"]}, MINE, 'audience "bank" not found in pod spec volume'),
+        ({"boundObjectRef": TO_MINE}, MINE | {"spec": {"nodeName": "n1"}}, 'audience "" not found'),
+    ],
+)
+def test_an_agent_gets_no_other_tokens(spec, bound, said):
+    found = None if bound is None else msgspec.convert(bound, Pod)
+    with pytest.raises(Forbidden, match=said):
+        restrict_token(NODE, spec, found)
+    restrict_token(ADMIN, spec, found)
+
+
+def test_an_agent_is_told_that_a_thing_is_none_of_its_business(authorizer):
+    with pytest.raises(Forbidden, match="no relationship found between node 'n1' and this object"):
+        authorizer.authorize(NODE, on("get", "secrets", "their-secret", "shop"))
+    with pytest.raises(Forbidden) as refused:
+        authorizer.authorize(NODE, on("get", "apps.x/deployments", "d", "shop"))
+    assert "relationship" not in refused.value.message

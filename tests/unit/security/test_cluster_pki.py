@@ -9,8 +9,9 @@ import pytest
 
 from shared import pki
 from shared.client import kubeconfig
-from shared.client.kubeconfig import KubeconfigError
-from shared.cluster_pki import ensure_cluster_pki, load_cluster_ca
+from shared.client.kubeconfig import KubeconfigError, ensure_admin_kubeconfig
+from shared.cluster_pki import ensure_cluster_pki, load_cluster_ca, renew_cluster_pki
+from shared.pki import PkiError
 from shared.work.clock import FakeClock
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -29,6 +30,40 @@ def test_a_second_start_changes_nothing(tmp_path, clock):
     assert {path.name: path.read_bytes() for path in first.directory.iterdir()} == before
     assert sorted(before) == ["ca.crt", "ca.key", "server.crt", "server.key"]
     assert again.ca_digest == first.ca_digest == pki.ca_digest(load_cluster_ca(tmp_path).pem)
+
+
+def test_a_server_that_was_off_for_years_makes_its_certificate_anew(tmp_path, clock):
+    first = ensure_cluster_pki(tmp_path, "10.0.0.1", clock)
+    ensure_admin_kubeconfig(tmp_path / "a", first, "https://10.0.0.1:6443", clock)
+    clock.advance(800 * DAY)
+    again = ensure_cluster_pki(tmp_path, "10.0.0.1", clock)
+    assert pki.validity(again.server_certificate.read_bytes())[1] > clock.now()
+    assert ensure_admin_kubeconfig(tmp_path / "a", again, "https://10.0.0.1:6443", clock)
+    assert again.ca_digest == first.ca_digest
+
+
+def test_an_expired_ca_is_told_with_what_is_left_to_do(tmp_path, clock):
+    ensure_cluster_pki(tmp_path, "10.0.0.1", clock)
+    clock.advance(3651 * DAY)
+    for start in (lambda: ensure_cluster_pki(tmp_path, "10.0.0.1", clock), lambda: renew_cluster_pki(tmp_path, clock)):
+        with pytest.raises(PkiError, match=r"ca.crt expired on 2036-02-27 .*'longboat node add'"):
+            start()
+
+
+@pytest.mark.parametrize("change", [lambda path: None, lambda path: path.unlink(), lambda path: path.write_bytes(b"x")])
+def test_renewing_by_hand(tmp_path, clock, change):
+    first = ensure_cluster_pki(tmp_path, "10.0.0.1", clock)
+    before = first.server_certificate.read_bytes()
+    change(first.server_certificate)
+    again = renew_cluster_pki(tmp_path, clock)
+    after = again.server_certificate.read_bytes()
+    assert after != before
+    assert pki.matches(after, again.server_key.read_bytes())
+    ensure_cluster_pki(tmp_path, "10.0.0.1", clock)  # a server that starts keeps it, or adds its address
+    kept = again.server_certificate.read_bytes() == after
+    assert kept is (change.__code__.co_names == ())
+    with pytest.raises(PkiError, match=r"is .* a server's data directory"):
+        renew_cluster_pki(tmp_path / "none", clock)
 
 
 def test_every_file_is_the_owners_only(tmp_path, clock):
