@@ -64,7 +64,9 @@ async def everything(api: ApiServer, client: LocalClient, clock: FakeClock, tmp_
         await define(api, definition())
         leader = Leader(client, certificates.ca, supervisor, clock, cluster_cidr=settings.cluster_cidr)
         caller = Caller(api)
-        app = process._wire(settings, api, leader, keys, "https://127.0.0.1", clock, None, caller, ())
+        app, _ = process._wire(
+            settings, api, leader, keys, "https://127.0.0.1", clock, None, caller, (), certificates.ca_pem
+        )
         await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "nobody"}}, "g")
         lookups = Lookups(api, lambda node: ())
         account = lookups.service_account("g", "nobody")
@@ -84,7 +86,7 @@ def routed(http: TestClient) -> Iterator[str]:  # type: ignore[type-arg]
     for resource in http.app.router.resources():
         path = resource.canonical
         if path != "/{path}":  # that is everything else, which the dispatcher and the pages take apart
-            yield path.format(namespace="g", name="a-name", stream="s")
+            yield path.format(namespace="g", ns="g", name="a-name", stream="s", rest="x")
 
 
 def served(kinds: list[Kind]) -> Iterator[str]:
