@@ -64,6 +64,7 @@ from controlplane.apiserver.usage.latest import LatestUsage
 from controlplane.apiserver.webhooks.admission import WebhookAdmission
 from controlplane.apiserver.webhooks.caller import Caller
 from controlplane.controllers import system_namespaces
+from controlplane.controllers.kubernetes_service import Address, usable
 from controlplane.controllers.taint_eviction import NODE, by_node
 from controlplane.leader import Leader
 from controlplane.settings import ServerSettings, split_address
@@ -98,7 +99,9 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
     providers = _providers(settings)
     listener = _listen(host, port)
     advertise = settings.advertise or f"{outward_address() or '127.0.0.1'}:{port}"
-    advertised_host, _ = split_address(advertise, "--advertise")
+    advertised_host, advertised_port = split_address(advertise, "--advertise")
+    reached = usable(advertised_host) or usable(outward_address())
+    address = Address(ipaddress.IPv4Network(settings.service_cidr), reached, advertised_port)
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)
         store = await SqliteStore.open(
@@ -110,7 +113,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         stack.push_async_callback(store.close)
         auditor = _auditor(settings, stack, clock)
         keys: SigningKeys | None = None
-        names = {advertised_host, host} - {"0.0.0.0", "::"}  # noqa: S104 - those that are no address
+        names = {advertised_host, host} - {"0.0.0.0", "::"} | address.names  # noqa: S104 - those that are no address
 
         def renew() -> ClusterPki:
             found = ensure_cluster_pki(settings.data_dir, names, clock)
@@ -125,7 +128,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
             clock=clock,
             history=settings.history_revisions,
             toleration_seconds=settings.unreachable_toleration,
-            service_cidr=ipaddress.IPv4Network(settings.service_cidr),
+            service_cidr=address.cidr,
         )
         api.health.add("store", lambda: store.failure or None)
         supervisor = await stack.enter_async_context(Supervisor())
@@ -138,7 +141,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
             certificates: ClusterPki = await issued
             keys = await asyncio.to_thread(SigningKeys, settings.data_dir, clock)
         leading = await stack.enter_async_context(Supervisor())
-        leader = Leader(client, certificates.ca, leading, clock, cluster_cidr=settings.cluster_cidr)
+        leader = Leader(client, certificates.ca, leading, clock, cluster_cidr=settings.cluster_cidr, address=address)
         caller = Caller(api)
         stack.push_async_callback(caller.close)
         origin = f"https://{advertise}"

@@ -15,6 +15,7 @@ from controlplane.controllers.endpoint_slices import EndpointSliceController
 from controlplane.controllers.endpoints import EndpointsController
 from controlplane.controllers.events import Recorder
 from controlplane.controllers.garbage import GarbageCollector
+from controlplane.controllers.kubernetes_service import Address, KubernetesServiceController
 from controlplane.controllers.namespace import NamespaceController
 from controlplane.controllers.node_ipam import NodeIpamController
 from controlplane.controllers.node_lifecycle import NodeLifecycleController
@@ -30,7 +31,7 @@ from shared.pki import CertificateAuthority
 
 
 def controllers(
-    context: Context, recorder: Recorder, ca: CertificateAuthority, *, cluster_cidr: str
+    context: Context, recorder: Recorder, ca: CertificateAuthority, *, cluster_cidr: str, address: Address
 ) -> list[Controller]:
     """All of them. Constructing one takes its caches and adds its indexes; nothing runs yet."""
     rows: list[tuple[str, Callable[[Context], Controller]]] = [
@@ -44,6 +45,7 @@ def controllers(
         ("namespace-controller", NamespaceController),
         ("system-namespaces", SystemNamespacesController),
         ("serviceaccount-controller", lambda context: ServiceAccountController(context, ca.pem.decode())),
+        ("kubernetes-service", lambda context: KubernetesServiceController(context, address)),
         ("endpoint-controller", EndpointsController),
         ("endpoint-slice-controller", EndpointSliceController),
         ("disruption-controller", DisruptionController),

@@ -6,6 +6,7 @@ The application is the one that a server process wires; nothing is listed here b
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.lookups import Lookups
 from controlplane.apiserver.webhooks.caller import Caller
+from controlplane.controllers.kubernetes_service import Address
 from controlplane.leader import Leader
 from controlplane.settings import ServerSettings
 from shared.api.kinds import SERVICE_ACCOUNTS
@@ -62,7 +64,8 @@ async def everything(api: ApiServer, client: LocalClient, clock: FakeClock, tmp_
     async with Supervisor() as supervisor:
         supervisor.spawn("controllers", controllers(api))
         await define(api, definition())
-        leader = Leader(client, certificates.ca, supervisor, clock, cluster_cidr=settings.cluster_cidr)
+        address = Address(IPv4Network(settings.service_cidr), "", 6443)
+        leader = Leader(client, certificates.ca, supervisor, clock, cluster_cidr=settings.cluster_cidr, address=address)
         caller = Caller(api)
         app, _ = process._wire(
             settings, api, leader, keys, "https://127.0.0.1", clock, None, caller, (), certificates.ca_pem
