@@ -201,6 +201,7 @@ def _wire(
     rbac = RbacAuthority(api)
     authorizer = Authorizer(StaticRules(), NodeAuthority(lookups), rbac)
     api.restrictions.append(Escalation(rbac, authorizer).check)
+    api.decide = lambda user, asked: (rbac.why(user, asked) or "") if authorizer.allowed(user, asked) else None
     api.admission += (WebhookAdmission(api, caller), PolicyAdmission(api))
     extra: Sequence[Callable[[web.Application], None]] = (
         lambda app: add_heartbeat_routes(app, heartbeats),
