@@ -57,7 +57,7 @@ class DynamicAdmission(Protocol):
     """Admission that the cluster's users have set up, which may ask others: webhooks, policies."""
 
     def concerns(self, request: Request, operation: str) -> bool:
-        """Whether it might have a say about a CREATE, UPDATE or DELETE of this kind; cheap, and asked for every one."""
+        """Whether it might have a say about an operation (``verbs.admit``) on this kind; cheap, and always asked."""
         ...
 
     async def mutate(self, request: Request, operation: str, obj: JSON, old: JSON | None) -> JSON:
