@@ -204,18 +204,19 @@ def _wire(
     rbac = RbacAuthority(api)
     authorizer = Authorizer(StaticRules(), NodeAuthority(lookups), rbac)
     api.restrictions.append(Escalation(rbac, authorizer).check)
+    api.decide = lambda user, asked: (rbac.why(user, asked) or "") if authorizer.allowed(user, asked) else None
     api.admission += (WebhookAdmission(api, caller), PolicyAdmission(api))
     extra: Sequence[Callable[[web.Application], None]] = (
         lambda app: add_heartbeat_routes(app, heartbeats),
         lambda app: add_tunnel_routes(app, hub),
         lambda app: add_log_routes(app, logs),
-        RemoteCommands(lookups, hub, authorizer).add_routes,
-        PortForwards(lookups, hub, authorizer).add_routes,
+        RemoteCommands(api, lookups, hub, authorizer).add_routes,
+        PortForwards(api, lookups, hub, authorizer).add_routes,
         ProxyHandler(api, lookups, hub).add_routes,
         Metrics(api, usage).add_routes,
         Reviews(authorizer, rbac).add_routes,
         TokenReviews(accounts, BootstrapTokens(lookups.bootstrap_secret, clock), oidc).add_routes,
-        TokenRequests(accounts, keys, lookups, server, clock).add_routes,
+        TokenRequests(api, accounts, keys, lookups, server, clock).add_routes,
     )
     routes, endpoints, front_proxy = (
         Routes(api.cache, api.kinds),

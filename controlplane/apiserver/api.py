@@ -15,6 +15,7 @@ from typing import Protocol
 from weakref import WeakValueDictionary
 
 from controlplane.apiserver.cache import WatchCache
+from controlplane.apiserver.cel.authorization import Decide
 from controlplane.apiserver.custom.serving import CustomKinds
 from controlplane.apiserver.encoding import storage_key
 from controlplane.apiserver.expiry import EventLeases
@@ -56,7 +57,7 @@ class DynamicAdmission(Protocol):
     """Admission that the cluster's users have set up, which may ask others: webhooks, policies."""
 
     def concerns(self, request: Request, operation: str) -> bool:
-        """Whether it might have a say about a CREATE, UPDATE or DELETE of this kind; cheap, and asked for every one."""
+        """Whether it might have a say about an operation (``verbs.admit``) on this kind; cheap, and always asked."""
         ...
 
     async def mutate(self, request: Request, operation: str, obj: JSON, old: JSON | None) -> JSON:
@@ -100,6 +101,8 @@ class ApiServer:
         """Asked before every write of an object whether its writer may write just that."""
         self.admission: list[DynamicAdmission] = []
         """Asked in order after the server's own admission."""
+        self.decide: Decide = lambda user, attributes: None
+        """What expressions ask about permissions; nobody has any until the server says who decides."""
         self.objects = StoredObjects(self.cache)
         self._quota_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._now = datetime.min.replace(tzinfo=UTC), ""

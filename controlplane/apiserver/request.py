@@ -130,6 +130,10 @@ class Request:
     annotations: dict[str, str] = field(default_factory=dict)
     """What the audit log is told of it."""
 
+    sent: tuple[str, str, str] | None = None
+    """Group, version and kind of what is sent to a subresource, such as a Scale, where that is no object of ``kind``:
+    what admission from outside the server is shown."""
+
 
 def _boolean(query: Mapping[str, str], key: str) -> bool | None:
     """None when absent; only ``0`` and ``false`` are false (k8s.io/apimachinery/pkg/runtime/conversion.go)."""

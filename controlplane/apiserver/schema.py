@@ -82,6 +82,11 @@ def shape(kind: Kind) -> Struct:
     return _shapes()[kind.resource.group, kind.resource.version, kind.resource.kind]
 
 
+def shape_of(gvk: tuple[str, str, str]) -> Struct | None:
+    """The shape of (group, version, kind); None of one that only connecting to a subresource speaks."""
+    return _shapes().get(gvk)
+
+
 def metadata_shape() -> Struct:
     """The shape of every kind's metadata."""
     found = _shapes()["", "v1", "ConfigMap"].fields["metadata"].shape

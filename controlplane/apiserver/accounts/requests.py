@@ -13,12 +13,16 @@ from aiohttp import web
 from controlplane.apiserver import bodies, schema
 from controlplane.apiserver.accounts.keys import ALGORITHM, LONGEST_TOKEN, SigningKeys
 from controlplane.apiserver.accounts.tokens import AccountTokens, Bound
+from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.connections import read_body
 from controlplane.apiserver.guard import CALL
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.causes import invalid, refusal
 from controlplane.apiserver.negotiation import body_type
 from controlplane.apiserver.node_authz import restrict_token
+from controlplane.apiserver.request import Request, write_options
+from controlplane.apiserver.verbs import admit
+from controlplane.apiserver.warnings import told, warning_header
 from shared import codec
 from shared.api.core import Node, Secret, ServiceAccount
 from shared.api.errors import BadRequest, Cause, Conflict, NotFound
@@ -38,8 +42,15 @@ class TokenRequests:
     """The handlers. ``server`` is the URL that the public keys are found at."""
 
     def __init__(
-        self, tokens: AccountTokens, keys: SigningKeys, objects: Bound, server: str, clock: Clock = SystemClock()
+        self,
+        api: ApiServer,
+        tokens: AccountTokens,
+        keys: SigningKeys,
+        objects: Bound,
+        server: str,
+        clock: Clock = SystemClock(),
     ) -> None:
+        self._api = api
         self._tokens, self._keys, self._objects, self._server, self._clock = tokens, keys, objects, server, clock
 
     def add_routes(self, app: web.Application) -> None:
@@ -49,10 +60,19 @@ class TokenRequests:
 
     async def create(self, request: web.Request) -> web.Response:
         """Raises BadRequest, Conflict, Forbidden, Invalid, NotFound, UnsupportedMediaType."""
-        target = CALL.get().target
+        call = CALL.get()
+        target = call.target
         tree = bodies.decode(await read_body(request), body_type(request.headers.get("Content-Type", "")), "Ignore", [])
-        made = self._made(CALL.get().user, target.namespace, target.name, _checked(tree))
-        return web.Response(status=201, body=codec.encode(made), content_type="application/json")
+        kind = self._api.kinds.find("", "v1", "serviceaccounts")
+        assert kind is not None
+        options = write_options("create", call.query)
+        asked = Request(call.user, kind, target.namespace, target.name, "token", options, sent=GVK)
+        admitted = await admit.sent(self._api, asked, admit.CREATE, _checked(tree))
+        made = self._made(call.user, target.namespace, target.name, _checked(admitted))
+        response = web.Response(status=201, body=codec.encode(made), content_type="application/json")
+        for warning in told(asked.warnings):
+            response.headers.add("Warning", warning_header(warning))
+        return response
 
     def _made(self, user: User, namespace: str, name: str, tree: JSON) -> JSON:
         meta, spec = tree.get("metadata") or {}, tree.get("spec") or {}

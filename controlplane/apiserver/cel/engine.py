@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from controlplane.apiserver.cel.optionals import optional_calls
+
 MAX_EXPRESSION = 16 << 10
 """Characters of an expression."""
 
@@ -98,7 +100,7 @@ def compiled(source: str, variables: Iterable[str], result: str = "") -> Program
     if len(source) > MAX_EXPRESSION:
         raise CelError(f"the expression is longer than {MAX_EXPRESSION} characters")
     try:
-        program = Program(source, _environment(tuple(sorted(variables))).compile(source))
+        program = Program(source, _environment(tuple(sorted(variables))).compile(optional_calls(source)))
     except RuntimeError as error:
         raise CelError(f"compilation failed: {_message(error)}") from error
     if result and program.result not in (result, _DYN):

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from cel_expr_python import cel
 
-from controlplane.apiserver.cel import regex
+from controlplane.apiserver.cel import authorization, named_formats, regex, semver
+from controlplane.apiserver.cel.functions import Function, Functions
 from shared.api import quantity as quantities
 
 MAX_TEXT = 1 << 20
@@ -29,44 +30,27 @@ _ANY: tuple[tuple[str, Any], ...] = (
     ("duration", T.DURATION),
 )  # fmt: skip
 _LIST = T.List(T.DYN)
-Function = Callable[..., Any]
-
-
-class _Functions:
-    """Gathers overloads by name."""
-
-    def __init__(self) -> None:
-        self._overloads: dict[str, list[Any]] = {}
-
-    def add(self, name: str, returns: Any, parameters: Sequence[Any], function: Function, member: bool = True) -> None:
-        overloads = self._overloads.setdefault(name, [])
-        overloads.append(
-            cel.Overload(
-                f"longboat_{name.replace('.', '_')}_{len(overloads)}",
-                return_type=returns, parameters=list(parameters), is_member=member, impl=function,
-            )
-        )  # fmt: skip
-
-    def declared(self) -> list[Any]:
-        return [cel.FunctionDecl(name, overloads) for name, overloads in self._overloads.items()]
 
 
 def functions() -> list[Any]:
     """All of them, as the engine declares functions."""
-    made = _Functions()
+    made = Functions()
     _lists(made)
     _strings(made)
     _regex(made)
     _quantity(made)
     _addresses(made)
     _url(made)
+    semver.declare(made)
+    named_formats.declare(made)
+    authorization.declare(made)
     return made.declared()
 
 
 # --- lists
 
 
-def _lists(made: _Functions) -> None:
+def _lists(made: Functions) -> None:
     made.add("sum", T.DYN, [_LIST], _sum)
     made.add("min", T.DYN, [_LIST], lambda items: min(_some(items, "min")))
     made.add("max", T.DYN, [_LIST], lambda items: max(_some(items, "max")))
@@ -106,7 +90,7 @@ def _last_index(items: list[Any], wanted: Any) -> int:
 # --- strings
 
 
-def _strings(made: _Functions) -> None:
+def _strings(made: Functions) -> None:
     text, number = T.STRING, T.INT
     made.add("charAt", text, [text, number], lambda s, i: _part(s, i, i + 1) if i < len(s) else _part(s, i, i))
     made.add("indexOf", number, [text, text], lambda s, part: s.find(part))
@@ -125,6 +109,7 @@ def _strings(made: _Functions) -> None:
     made.add("substring", text, [text, number, number], _part)
     made.add("trim", text, [text], lambda s: s.strip())
     made.add("reverse", text, [text], lambda s: s[::-1])
+    made.add("strings.quote", text, [text], _quoted, member=False)
     made.add("format", text, [text, _LIST], _format)
 
 
@@ -132,6 +117,16 @@ def _part(text: str, start: int, end: int) -> str:
     if not 0 <= start <= end <= len(text):
         raise ValueError(f"index out of range: {start}")
     return text[start:end]
+
+
+_ESCAPES = str.maketrans({
+    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\",
+    '"': '\\"',
+})  # fmt: skip
+
+
+def _quoted(text: str) -> str:
+    return f'"{text.translate(_ESCAPES)}"'
 
 
 def _bounded(text: str) -> str:
@@ -209,7 +204,7 @@ def _shown(value: Any) -> str:
 # --- regular expressions
 
 
-def _regex(made: _Functions) -> None:
+def _regex(made: Functions) -> None:
     text = T.STRING
     made.add("find", text, [text, text], regex.find)
     made.add("findAll", T.List(text), [text, text], lambda s, pattern: list(regex.find_all(s, pattern)))
@@ -264,7 +259,7 @@ def _parse_quantity(text: str) -> dict[str, str]:
     return _new_quantity(Decimal(quantities.parse(text)))
 
 
-def _quantity(made: _Functions) -> None:
+def _quantity(made: Functions) -> None:
     kind, text = T.MAP, T.STRING
     made.add("isQuantity", T.BOOL, [text], _tried(_parse_quantity), member=False)
     made.add("quantity", T.DYN, [text], _parse_quantity, member=False)
@@ -272,12 +267,20 @@ def _quantity(made: _Functions) -> None:
     made.add("isInteger", T.BOOL, [kind], lambda q: _number(q) == _number(q).to_integral_value())
     made.add("asInteger", T.INT, [kind], _as_integer)
     made.add("asApproximateFloat", T.DOUBLE, [kind], lambda q: float(_number(q)))
-    made.add("isLessThan", T.BOOL, [kind, kind], lambda a, b: _number(a) < _number(b))
-    made.add("isGreaterThan", T.BOOL, [kind, kind], lambda a, b: _number(a) > _number(b))
-    made.add("compareTo", T.INT, [kind, kind], lambda a, b: (_number(a) > _number(b)) - (_number(a) < _number(b)))
+    made.add("isLessThan", T.BOOL, [kind, kind], lambda a, b: _compared(a, b) < 0)
+    made.add("isGreaterThan", T.BOOL, [kind, kind], lambda a, b: _compared(a, b) > 0)
+    made.add("compareTo", T.INT, [kind, kind], _compared)
     for name, sign in (("add", 1), ("sub", -1)):
         made.add(name, T.DYN, [kind, kind], _added(sign))
         made.add(name, T.DYN, [kind, T.INT], _moved(sign))
+
+
+def _compared(one: dict[str, Any], other: dict[str, Any]) -> int:
+    """Of two quantities or two versions, which are compared by functions of the same names."""
+    if semver.SEMVER in one:
+        return semver.compare(one, other)
+    left, right = _number(one), _number(other)
+    return (left > right) - (left < right)
 
 
 def _added(sign: int) -> Function:
@@ -315,7 +318,7 @@ def _net(text: str) -> tuple[_Address, _Network]:
     return _ip(address), ipaddress.ip_network(text, strict=False)
 
 
-def _addresses(made: _Functions) -> None:
+def _addresses(made: Functions) -> None:
     kind, text = T.MAP, T.STRING
     made.add("isIP", T.BOOL, [text], _tried(_ip), member=False)
     made.add("ip", T.DYN, [text], lambda s: {_IP: str(_ip(s))}, member=False)
@@ -377,7 +380,7 @@ def _parse_url(text: str) -> dict[str, str]:
     return {_URL: text}
 
 
-def _url(made: _Functions) -> None:
+def _url(made: Functions) -> None:
     kind, text = T.MAP, T.STRING
     made.add("isURL", T.BOOL, [text], _tried(_parse_url), member=False)
     made.add("url", T.DYN, [text], _parse_url, member=False)

@@ -13,6 +13,7 @@ from controlplane.apiserver.kinds.admission_rules import (
     default_rules,
     validate_conditions,
     validate_expression,
+    validate_message,
     validate_rules,
 )
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
@@ -116,7 +117,7 @@ def _validation(rule: JSON, path: str) -> Iterator[Cause]:
     elif message and "\n" in message.strip():
         yield invalid(f"{path}.message", message, "message must not contain line breaks")
     if (told := rule.get("messageExpression")) is not None:
-        yield from validate_expression(told, f"{path}.messageExpression", "STRING")
+        yield from validate_message(told, f"{path}.messageExpression")
     if (reason := rule.get("reason")) not in (None, *_REASONS):
         yield not_supported(f"{path}.reason", reason, _REASONS)
 

@@ -7,11 +7,11 @@ cannot work is refused when it is written.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from controlplane.apiserver.cel.engine import CelError
 from controlplane.apiserver.kinds.causes import all_invalid, duplicate, invalid, not_supported, required
-from controlplane.apiserver.policies.compiling import compile_expression
+from controlplane.apiserver.policies.compiling import compile_expression, compile_message
 from shared.api import names
 from shared.api.errors import Cause
 from shared.api.meta import JSON
@@ -76,7 +76,19 @@ def validate_expression(source: str, path: str, result: str) -> Iterator[Cause]:
     if not source.strip():
         yield required(path, "expression is not specified")
         return
+    yield from _compiled(source, path, lambda: compile_expression(source, result))
+
+
+def validate_message(source: str, path: str) -> Iterator[Cause]:
+    """A messageExpression."""
+    if not source.strip():
+        yield required(path, "expression is not specified")
+        return
+    yield from _compiled(source, path, lambda: compile_message(source))
+
+
+def _compiled(source: str, path: str, compile: Callable[[], object]) -> Iterator[Cause]:
     try:
-        compile_expression(source, result)
+        compile()
     except CelError as error:
         yield invalid(path, source, str(error))

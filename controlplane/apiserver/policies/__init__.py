@@ -2,6 +2,5 @@
 
 ``compiling`` and ``expressions`` compile and evaluate what a policy or a webhook's match conditions say, ``admission``
 finds the policies and bindings of a request and acts on what they find. After
-k8s.io/apiserver/pkg/admission/plugin/policy and KEP-3488. ``authorizer`` is not there for expressions: one that uses
-it is refused when it is created.
+k8s.io/apiserver/pkg/admission/plugin/policy and KEP-3488.
 """

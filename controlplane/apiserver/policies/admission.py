@@ -12,10 +12,11 @@ from typing import Any
 
 from controlplane.apiserver import schema
 from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.cel import authorization
 from controlplane.apiserver.cel.engine import Budget, CelError, Program
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.policies import expressions
-from controlplane.apiserver.policies.compiling import Named, compile_expression, named
+from controlplane.apiserver.policies.compiling import Named, compile_expression, compile_message, named
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.webhooks import matching
 from shared import codec
@@ -96,7 +97,7 @@ def _validation(rule: JSON) -> Validation:
         source,
         compile_expression(source),
         rule.get("message") or "",
-        compile_expression(told, "STRING") if told else None,
+        compile_message(told) if told else None,
         rule.get("reason") or Invalid.reason,
     )
 
@@ -132,7 +133,9 @@ class PolicyAdmission:
                 spec: JSON = binding["spec"]
                 if self._matches(spec.get("matchResources"), request, operation, obj, old, optional=True):
                     name = binding["metadata"]["name"]
-                    for failure in self._failures(policy, spec, request, seen, budget):
+                    with authorization.asking(self._api.decide, request.user):
+                        failures = list(self._failures(policy, spec, request, seen, budget))
+                    for failure in failures:
                         _act(request, policy.name, name, spec.get("validationActions") or (), failure, obj or old)
 
     def _bound(self) -> Sequence[Policy]:

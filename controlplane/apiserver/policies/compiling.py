@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from controlplane.apiserver.cel.engine import Program, compiled
 from shared.api.meta import JSON
 
-SEEN = ("object", "oldObject", "request", "params", "namespaceObject", "variables")
-"""The variables of an expression (KEP-3488; ``authorizer`` is missing)."""
+SEEN = ("object", "oldObject", "request", "params", "namespaceObject", "variables", "authorizer")
+"""The variables of an expression (KEP-3488)."""
+_OF_MESSAGES = SEEN[:-1]
 
 
 def compile_expression(source: str, result: str = "BOOL") -> Program:
     """Raises CelError."""
     return compiled(source, SEEN, result)
+
+
+def compile_message(source: str) -> Program:
+    """A messageExpression, which may not ask the authorizer. Raises CelError."""
+    return compiled(source, _OF_MESSAGES, "STRING")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controlplane.apiserver import schema
+from controlplane.apiserver.cel import authorization
 from controlplane.apiserver.cel.engine import Budget, CelError
 from controlplane.apiserver.cel.values import escaped
+from controlplane.apiserver.identity import Attributes
 from controlplane.apiserver.policies.compiling import Named
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.shapes import ListOf, MapOf, Shape, Struct
@@ -65,14 +67,21 @@ def visible(value: Any, shape: Shape | None) -> Any:
 
 def seen_of(request: Request, operation: str, obj: JSON | None, old: JSON | None) -> dict[str, Any]:
     """The variables of an expression about a request; no parameters, variables and namespace."""
-    shape = schema.shape(request.kind)
+    shape = schema.shape(request.kind) if request.sent is None else schema.shape_of(request.sent)
     asked: JSON = reviews.question(request, operation, obj, None, "", "v1")["request"]
     for unseen in ("object", "oldObject", "uid"):
         asked.pop(unseen, None)
     return {
         "object": visible(obj, shape), "oldObject": visible(old, shape), "request": asked, "params": None,
-        "namespaceObject": None, "variables": {},
+        "namespaceObject": None, "variables": {}, "authorizer": authorization.variable(_own(request)),
     }  # fmt: skip
+
+
+def _own(request: Request) -> Attributes:
+    resource = request.kind.resource
+    return Attributes(
+        "", "", resource.group, resource.version, resource.plural, request.subresource, request.namespace, request.name
+    )
 
 
 def _inner(shape: Shape | None, key: str) -> Shape | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from controlplane.apiserver.guard import Authorizes
+from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.guard import CALL, Authorizes
 from controlplane.apiserver.streams import port_forward_channels
 from controlplane.apiserver.streams.channels import WEBSOCKET, Channels, negotiate
 from controlplane.apiserver.streams.command_options import asked_upgrade
@@ -23,6 +24,7 @@ from controlplane.apiserver.streams.spdy.tunnelling import WebSocketBytes
 from controlplane.apiserver.streams.spdy.upgrade import upgrade
 from controlplane.apiserver.streams.spdy_client import VERSION_HEADER
 from controlplane.apiserver.streams.websocket_client import MAX_MESSAGE
+from controlplane.apiserver.verbs import connect
 from shared.api.errors import ServiceUnavailable
 from shared.client import wire
 
@@ -34,7 +36,8 @@ TUNNELLED = f"SPDY/3.1+{PROTOCOL}"
 class PortForwards:
     """Serves port-forward. Whoever may ask is decided before, but for what a WebSocket's GET may not do by itself."""
 
-    def __init__(self, pods: PodLookup, hub: TunnelHub, authorizer: Authorizes) -> None:
+    def __init__(self, api: ApiServer, pods: PodLookup, hub: TunnelHub, authorizer: Authorizes) -> None:
+        self._api = api
         self._pods, self._hub, self._authorizer = pods, hub, authorizer
 
     def add_routes(self, app: web.Application) -> None:
@@ -45,6 +48,8 @@ class PortForwards:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """For a route with namespace and name. Raises StatusErrors before the upgrade."""
         await may_create(self._authorizer)
+        call = CALL.get()
+        await connect.admitted(self._api, call.user, call.target, list(request.query.items()))
         pod = find_pod(self._pods, request.match_info["namespace"], request.match_info["name"])
         node = node_of(pod)
         if not self._hub.connected(node):

@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 
+from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.guard import CALL, Authorizes
 from controlplane.apiserver.identity import Attributes
 from controlplane.apiserver.streams import spdy_client, websocket_client
@@ -22,6 +23,7 @@ from controlplane.apiserver.streams.command_options import CommandQuery, asked_u
 from controlplane.apiserver.streams.hub import AgentStream, StreamBroken, TunnelHub
 from controlplane.apiserver.streams.pods import PodLookup, choose_container, find_pod, node_of
 from controlplane.apiserver.streams.websocket_client import Listener
+from controlplane.apiserver.verbs import connect
 from shared.api.errors import InternalError, StatusError
 from shared.api.meta import JSON
 from shared.remote_command import ATTACH, CLOSE, ERROR, EXEC, RESIZE, STDERR, STDIN, STDOUT
@@ -51,7 +53,8 @@ class Client(Protocol):
 class RemoteCommands:
     """Serves both. Whoever may ask is decided before, but for what a WebSocket's GET may not do by itself."""
 
-    def __init__(self, pods: PodLookup, hub: TunnelHub, authorizer: Authorizes) -> None:
+    def __init__(self, api: ApiServer, pods: PodLookup, hub: TunnelHub, authorizer: Authorizes) -> None:
+        self._api = api
         self._pods, self._hub, self._authorizer = pods, hub, authorizer
 
     def add_routes(self, app: web.Application) -> None:
@@ -64,8 +67,10 @@ class RemoteCommands:
         """For a route that ends in the kind. Raises StatusErrors before the upgrade."""
         kind = ATTACH if request.path.endswith(ATTACH) else EXEC
         await may_create(self._authorizer)
+        call = CALL.get()
+        options = await connect.admitted(self._api, call.user, call.target, list(request.query.items()))
         pod = find_pod(self._pods, request.match_info["namespace"], request.match_info["name"])
-        query = parse_query(request.query, attach=kind == ATTACH)
+        query = parse_query(connect.as_query(options), attach=kind == ATTACH)
         container = choose_container(pod, query.container)
         node = node_of(pod)
         parameters = msgspec.to_builtins(query.of(pod, container))

@@ -6,13 +6,15 @@ is awaited.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from controlplane.apiserver import admission as built_in
 from controlplane.apiserver import strategy
 from controlplane.apiserver.api import ApiServer, DynamicAdmission
 from controlplane.apiserver.request import Request
 from shared.api.meta import JSON
 
-CREATE, UPDATE, DELETE = "CREATE", "UPDATE", "DELETE"
+CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 
 
 async def create(api: ApiServer, request: Request, draft: JSON) -> JSON:
@@ -39,6 +41,33 @@ async def update(api: ApiServer, request: Request, draft: JSON, old: JSON) -> JS
 async def delete(api: ApiServer, request: Request, old: JSON) -> None:
     """Raises what refuses admission."""
     await _validated(_asked(api, request, DELETE), request, DELETE, None, old)
+
+
+async def sent(
+    api: ApiServer,
+    request: Request,
+    operation: str,
+    obj: JSON,
+    old: JSON | None = None,
+    check: Callable[[JSON], None] | None = None,
+) -> JSON:
+    """What admission from outside makes of ``obj``, which is sent to a subresource and stored by no verb: a Scale, an
+    Eviction, a Binding, a TokenRequest, the options of a connection; ``request.sent`` is its kind.
+
+    ``check`` looks at what became of it before it is validated. Raises what refuses admission, and what ``check`` does.
+    """
+    asked = _asked(api, request, operation)
+    for admission in asked:
+        obj = await admission.mutate(request, operation, obj, old)
+    if check is not None:
+        check(obj)
+    await _validated(asked, request, operation, obj, old)
+    return obj
+
+
+def is_asked(api: ApiServer, request: Request, operation: str) -> bool:
+    """Whether anybody outside the server has a say."""
+    return any(admission.concerns(request, operation) for admission in api.admission)
 
 
 def _asked(api: ApiServer, request: Request, operation: str) -> list[DynamicAdmission]:

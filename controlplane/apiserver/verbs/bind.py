@@ -9,21 +9,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry
+from controlplane.apiserver.verbs import admit
 from controlplane.apiserver.verbs.answer import Answer, success
 from controlplane.apiserver.verbs.write import UPDATE_TRIES, modify
 from shared.api.errors import BadRequest, Cause, Conflict, Invalid, StatusError
 from shared.api.meta import JSON
 from shared.client.base import Binding
 
+GVK = ("", "v1", "Binding")
+
 
 async def bind(api: ApiServer, request: Request, tree: Any) -> Answer:
     """POST a Binding to the pod ``request.name``. Raises BadRequest, Conflict, Invalid, NotFound."""
+    meta, target = _read(request, tree)
+    asked = replace(request, sent=GVK)
+    if admit.is_asked(api, asked, admit.CREATE):
+        body = {**tree, "kind": GVK[2], "apiVersion": "v1", "metadata": {**meta, "namespace": request.namespace}}
+        tree = await admit.sent(api, asked, admit.CREATE, body)
+        meta, target = _read(request, tree)
+    await _assign(api, request, str(target["name"]), str(meta.get("uid") or ""), meta.get("annotations") or {})
+    return success(201)
+
+
+def _read(request: Request, tree: Any) -> tuple[JSON, JSON]:
+    """Metadata and target of a Binding. Raises BadRequest, Invalid."""
     if not isinstance(tree, dict) or tree.get("kind", "Binding") != "Binding":
         raise BadRequest("the body must be a Binding")
     meta, target = tree.get("metadata") or {}, tree.get("target") or {}
@@ -36,8 +52,7 @@ async def bind(api: ApiServer, request: Request, tree: Any) -> Answer:
                        f'Unsupported value: "{target["kind"]}": supported values: "Node", ""')  # fmt: skip
     if not target.get("name"):
         raise _invalid(request.name, "target.name", "FieldValueRequired", "Required value")
-    await _assign(api, request, str(target["name"]), str(meta.get("uid") or ""), meta.get("annotations") or {})
-    return success(201)
+    return meta, target
 
 
 async def bind_many(api: ApiServer, request: Request, bindings: Sequence[Binding]) -> list[StatusError | None]:
@@ -45,9 +60,12 @@ async def bind_many(api: ApiServer, request: Request, bindings: Sequence[Binding
 
     async def one(binding: Binding) -> StatusError | None:
         try:
-            await _assign(
-                api, Request(request.user, request.kind, binding.namespace, binding.name), binding.node, binding.uid, {}
-            )
+            asked = Request(request.user, request.kind, binding.namespace, binding.name, "binding")
+            if admit.is_asked(api, asked, admit.CREATE):
+                meta = {"name": binding.name, "uid": binding.uid}
+                await bind(api, asked, {"metadata": meta, "target": {"kind": "Node", "name": binding.node}})
+            else:
+                await _assign(api, asked, binding.node, binding.uid, {})
         except StatusError as error:
             return error
         return None
@@ -83,7 +101,7 @@ async def _assign(api: ApiServer, request: Request, node: str, uid: str, annotat
             new["metadata"] = {**meta, "annotations": {**(meta.get("annotations") or {}), **annotations}}
         return new
 
-    await modify(api, request, change, tries=UPDATE_TRIES, admitted=True)
+    await modify(api, request, change, tries=UPDATE_TRIES, admits=None)
 
 
 def _conflict(kind: Kind, name: str, why: str) -> Conflict:

@@ -77,7 +77,7 @@ async def count_down(api: ApiServer, request: Request, budget: Entry) -> None:
         return {**old, "status": status}
 
     try:
-        await modify(api, asked, change, tries=TRIES, admitted=True)
+        await modify(api, asked, change, tries=TRIES, admits=None)
     except NotFound:
         return  # a budget that is gone asks nothing
     except Conflict as error:

@@ -44,11 +44,17 @@ IMMORTAL = frozenset(("default", "kube-system", "kube-public"))
 
 
 async def delete(
-    api: ApiServer, request: Request, options: DeleteOptions, *, also: Callable[[JSON], JSON] | None = None
+    api: ApiServer,
+    request: Request,
+    options: DeleteOptions,
+    *,
+    also: Callable[[JSON], JSON] | None = None,
+    admitted: bool = False,
 ) -> Answer:
     """DELETE one object. 200 with a Status when it is gone, with the object while something holds it.
 
-    ``also`` makes of an object whose deletion begins what it is to say besides, in the same write. Raises NotFound,
+    ``also`` makes of an object whose deletion begins what it is to say besides, in the same write; ``admitted``
+    is what asks no admission, as an eviction that was let pass itself. Raises NotFound,
     Conflict (a precondition does not hold), Forbidden (an immortal namespace).
     """
     kind = request.kind
@@ -68,7 +74,8 @@ async def delete(
             return Answer(200, entry.data)
         if marked is not None and also is not None:
             marked = also(marked)
-        await admit.delete(api, request, old)
+        if not admitted:
+            await admit.delete(api, request, old)
         if options.dry_run:
             return (
                 _gone(request, old, entry)

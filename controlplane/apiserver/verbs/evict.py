@@ -9,7 +9,7 @@ from controlplane.apiserver import schema
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.request import DeleteOptions, Request, delete_options
 from controlplane.apiserver.resource_cache import Entry
-from controlplane.apiserver.verbs import budgets
+from controlplane.apiserver.verbs import admit, budgets
 from controlplane.apiserver.verbs.answer import Answer, success
 from controlplane.apiserver.verbs.delete import delete
 from shared.api.errors import BadRequest, Conflict
@@ -30,6 +30,10 @@ async def evict(api: ApiServer, request: Request, tree: Any) -> Answer:
     InternalError where several budgets select the pod.
     """
     options = _options(request, tree)
+    tree["metadata"] = {**(tree.get("metadata") or {}), "namespace": request.namespace}
+    admitted = await admit.sent(api, replace(request, sent=GVK), admit.CREATE, tree)
+    if admitted is not tree:
+        options = _options(request, admitted)
     for look in range(LOOKS):
         entry = api.entry(request.kind, request.namespace, request.name)
         pod = entry.tree()
@@ -40,13 +44,13 @@ async def evict(api: ApiServer, request: Request, tree: Any) -> Answer:
             options if asked or options.resource_version else replace(options, resource_version=str(entry.revision))
         )
         try:
-            await delete(api, request, guarded, also=lambda marked: _told(api, marked))
+            await delete(api, request, guarded, also=lambda marked: _told(api, marked), admitted=True)
         except Conflict:
             if guarded is options or look == LOOKS - 1:
                 raise
             continue  # the pod has changed, and may be one that a budget has to be asked about by now
         return success(201)
-    await delete(api, request, options)
+    await delete(api, request, options, admitted=True)
     return success(201)
 
 

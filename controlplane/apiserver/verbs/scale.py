@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from controlplane.apiserver import strategy
@@ -11,6 +12,7 @@ from controlplane.apiserver.kinds.cells import age_column, at
 from controlplane.apiserver.patching import apply_patch
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import Entry
+from controlplane.apiserver.verbs import admit
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.verbs.patch import TRIES
 from controlplane.apiserver.verbs.write import UPDATE_TRIES, modify
@@ -20,6 +22,7 @@ from shared.api.errors import BadRequest, Cause, Invalid
 from shared.api.meta import JSON
 from shared.client.base import PatchType
 
+GVK = ("autoscaling", "v1", "Scale")
 _NULL_PATHS = ScalePaths()
 
 _COLUMNS = (
@@ -68,8 +71,22 @@ async def patch(api: ApiServer, request: Request, content_type: str, body: Any) 
 
 
 async def _modified(api: ApiServer, request: Request, change: Any, tries: int) -> Answer:
-    answer = await modify(api, request, change, tries=tries)
+    answer = await modify(api, request, change, tries=tries, admits=_admitted)
     return _answer(_scale_of(request, answer.tree()))
+
+
+async def _admitted(api: ApiServer, request: Request, draft: JSON, old: JSON) -> JSON:
+    """The object to store, for a Scale that admission from outside is shown, with the one that it replaces."""
+    shown, obj = _scale_of(request, draft), draft
+
+    def check(scale: JSON) -> None:
+        nonlocal obj
+        if scale is not shown:
+            obj = _apply(api, request, old, scale)
+        strategy.check_update(request, obj, old)
+
+    await admit.sent(api, replace(request, sent=GVK), admit.UPDATE, shown, _scale_of(request, old), check)
+    return obj
 
 
 def _answer(scale: JSON) -> Answer:

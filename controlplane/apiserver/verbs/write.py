@@ -6,7 +6,7 @@ GuaranteedUpdate of k8s.io/apiserver/pkg/storage/etcd3 does. Two callers never s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from controlplane.apiserver import strategy
@@ -29,6 +29,10 @@ NAME_TRIES = 8
 
 UPDATE_TRIES = 100
 """How often a PUT without resourceVersion tries again when others are faster; each try means that one of them won."""
+
+
+Admits = Callable[[ApiServer, Request, JSON, JSON], Awaitable[JSON]]
+"""``(api, request, draft, old)`` to the object to store; raises what refuses it."""
 
 
 async def create(api: ApiServer, request: Request, tree: Any) -> Answer:
@@ -111,10 +115,15 @@ async def update(api: ApiServer, request: Request, tree: Any) -> Answer:
 
 
 async def modify(
-    api: ApiServer, request: Request, change: Callable[[JSON, Entry], JSON], *, tries: int, admitted: bool = False
+    api: ApiServer,
+    request: Request,
+    change: Callable[[JSON, Entry], JSON],
+    *,
+    tries: int,
+    admits: Admits | None = admit.update,
 ) -> Answer:
-    """Write what ``change(old tree, entry)`` makes of the object, once it is admitted and checked, or as it is where it
-    is ``admitted`` already.
+    """Write what ``change(old tree, entry)`` makes of the object, once ``admits`` has admitted and checked it; None is
+    for what was admitted already.
 
     Nothing is written when it returns ``old`` itself. An object that nothing holds any longer is deleted. When
     somebody else writes in between, ``change`` is asked again, ``tries`` times in all. Raises Conflict, NotFound,
@@ -130,8 +139,8 @@ async def modify(
         new = change(old, entry)
         if new is old:
             return Answer(200, entry.data)
-        if not admitted:
-            new = await admit.update(api, request, new, old)
+        if admits is not None:
+            new = await admits(api, request, new, old)
         ends = strategy.is_finished(new)
         given = allocate.plan(api, request, new, old, ends=ends)
         data, kept = written(kind, given.obj)

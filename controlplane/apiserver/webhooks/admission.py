@@ -17,6 +17,7 @@ from functools import cached_property
 from prometheus_client import Counter
 
 from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.cel import authorization
 from controlplane.apiserver.cel.engine import Budget, CelError
 from controlplane.apiserver.policies import expressions
 from controlplane.apiserver.policies.compiling import Named, named
@@ -136,7 +137,9 @@ class WebhookAdmission:
         if not spec.get("matchConditions"):
             return True
         try:
-            return expressions.all_match(hook.conditions, expressions.seen_of(request, operation, obj, old), Budget())
+            seen = expressions.seen_of(request, operation, obj, old)
+            with authorization.asking(self._api.decide, request.user):
+                return expressions.all_match(hook.conditions, seen, Budget())
         except CelError as error:
             self._failed(hook, error)
             return False

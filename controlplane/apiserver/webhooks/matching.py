@@ -49,7 +49,9 @@ def object_selected(selector: JSON | None, *trees: JSON | None) -> bool:
     if not selector:
         return True
     parsed = selectors.from_label_selector(selector)
-    return any(parsed.matches((tree["metadata"]).get("labels") or {}) for tree in trees if tree is not None)
+    # What has no metadata, such as the options of CONNECT, is selected by none.
+    metas = [tree["metadata"] for tree in trees if tree is not None and tree.get("metadata") is not None]
+    return any(parsed.matches(meta.get("labels") or {}) for meta in metas)
 
 
 def namespace_selected(selector: JSON | None, labels: Mapping[str, str] | None) -> bool:

@@ -35,7 +35,9 @@ class Verdict:
 def question(request: Request, operation: str, obj: JSON | None, old: JSON | None, uid: str, version: str) -> JSON:
     """The AdmissionReview to send, in ``version`` (v1 or v1beta1)."""
     resource = request.kind.resource
-    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    kind = dict(
+        zip(("group", "version", "kind"), request.sent or (*_group_version(request), resource.kind), strict=True)
+    )
     plural = {"group": resource.group, "version": resource.version, "resource": resource.plural}
     user: JSON = {"username": request.user.name, "groups": list(request.user.groups)}
     if request.user.uid:
@@ -44,7 +46,7 @@ def question(request: Request, operation: str, obj: JSON | None, old: JSON | Non
         "uid": uid, "kind": kind, "resource": plural, "requestKind": kind, "requestResource": plural,
         "name": _name(request, obj), "operation": operation, "userInfo": user, "object": obj, "oldObject": old,
         "dryRun": request.options.dry_run,
-        "options": {"kind": _OPTIONS[operation], "apiVersion": "meta.k8s.io/v1"} | _options(request, operation),
+        "options": _options(request, operation),
     }  # fmt: skip
     if request.namespace:
         asked["namespace"] = request.namespace
@@ -57,11 +59,17 @@ def _name(request: Request, obj: JSON | None) -> str:
     return request.name or ((obj or {}).get("metadata") or {}).get("name") or ""
 
 
-def _options(request: Request, operation: str) -> JSON:
-    if operation == "DELETE":
-        return {}
-    manager = request.options.field_manager
-    return {"fieldManager": manager} if manager else {}
+def _group_version(request: Request) -> tuple[str, str]:
+    return request.kind.resource.group, request.kind.resource.version
+
+
+def _options(request: Request, operation: str) -> JSON | None:
+    if operation not in _OPTIONS:
+        return None
+    options = {"kind": _OPTIONS[operation], "apiVersion": "meta.k8s.io/v1"}
+    if operation != "DELETE" and (manager := request.options.field_manager):
+        options["fieldManager"] = manager
+    return options
 
 
 def read(answer: Any, uid: str, webhook: str, *, mutates: bool) -> Verdict:
@@ -97,7 +105,7 @@ def patched(obj: JSON, patch: list[JSON]) -> JSON:
         result = json_patch(codec.copy(obj), codec.copy(patch))
     except StatusError as error:
         raise BadAnswer(f"response.patch does not apply: {error.message}") from error
-    if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):
+    if not isinstance(result, dict) or ("metadata" in obj and not isinstance(result.get("metadata"), dict)):
         raise BadAnswer("response.patch makes something that is no object")
     return result
 

@@ -212,7 +212,7 @@ POLICIES: list[tuple[dict[str, Any], str]] = [
     ({"validations": [{"expression": "'text'"}]}, "spec.validations[0].expression"),
     ({"validations": [{"expression": "unknown == 1"}]}, "spec.validations[0].expression"),
     (
-        {"validations": [{"expression": "authorizer.group('').check('get').allowed()"}]},
+        {"validations": [{"expression": "requester.name == 'jane'"}]},
         "spec.validations[0].expression",
     ),
     ({"validations": []}, "spec.validations"),

@@ -43,6 +43,23 @@ def evaluate(expression: str, value: Any = SELF) -> Any:
         "'abc'.substring(1, 2) == 'b' && 'abc'.charAt(0) == 'a' && 'abcb'.replace('b', 'x') == 'axcx'",
         "'%s is %d or %.1f'.format(['a', 1, 2.0]) == 'a is 1 or 2.0'",
         "sets.contains([1, 2], [1]) && sets.equivalent([1, 1], [1]) && sets.intersects([1], [1, 2])",
+        "semver('1.2.3').major() == 1 && semver('1.2.3').minor() == 2 && semver('1.2.3').patch() == 3",
+        "semver('1.2.3').compareTo(semver('2.0.0')) == -1 && semver('1.10.0').isGreaterThan(semver('1.9.0'))",
+        "semver('1.0.0-alpha.1').isLessThan(semver('1.0.0-alpha.beta'))",
+        "semver('1.0.0-rc').isLessThan(semver('1.0.0'))",
+        "semver('1.0.0-2').isLessThan(semver('1.0.0-11')) && semver('1.0.0+a') == semver('1.0.0+b')",
+        "semver('v1.0', true) == semver('1.0.0') && semver('01.01.01', true) == semver('1.1.1')",
+        "isSemver('1.0.0') && !isSemver('v1.0') && isSemver('v1.0', true)",
+        "!isSemver('200K') && !isSemver('1.0-a', true)",
+        "!format.dns1123Label().validate('my-label').hasValue() && format.dns1123Label().validate('A').hasValue()",
+        "format.dns1123Label().validate('A(\\')').orValue([]).size() == 1 && format.uuid().validate('x').value() == "
+        "['does not match the UUID format']",
+        "format.named('labelValue').hasValue() && !format.named('nope').hasValue()",
+        "format.named('date').value().validate('2021-01-01').orValue([]) == [] // validate(",
+        "!format.dns1123LabelPrefix().validate('my-').hasValue() && format.dns1123Label().validate('my-').hasValue()",
+        "['2021-01-01T00:00:00Z'].all(x, !format.datetime().validate(x).hasValue())",
+        "[format.uri().validate('http://a/b'), format.byte().validate('aGVsbG8=')].all(x, !x.hasValue())",
+        "strings.quote('a\\nb') == '\"a\\\\nb\"'",
         "timestamp('2026-05-04T12:00:00Z') < timestamp('2026-05-04T12:00:01Z') && duration('1h') > duration('59m')",
     ],
 )  # fmt: skip
@@ -74,7 +91,8 @@ def test_a_rule_must_be_a_bool() -> None:
     [
         ("self.missing == 1", "no such key: missing"), ("self.l[9] == 1", "index"), ("1 / (self.l[0] - 1)", "divide"),
         ("self.s + self.l[0]", "no such overload"), ("quantity(self.s)", "quantit"), ("[].max()", "empty list"),
-        ("self.s.find('(')", "missing"),
+        ("self.s.find('(')", "missing"), ("semver('1.0')", "invalid semantic version"), ("self.m.major()", "semver"),
+        ("self.m.validate('x').hasValue()", "a format is wanted"),
     ],
 )  # fmt: skip
 def test_what_fails_says_why(expression: str, text: str) -> None:

@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestClient, TestServer
 
 from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.identity import User
 from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.request import parse_path
+from controlplane.apiserver.verbs import connect
 from controlplane.apiserver.webhooks.admission import WebhookAdmission
 from controlplane.apiserver.webhooks.caller import Caller, CallFailed
 from shared import pki
@@ -306,3 +309,58 @@ async def test_unparsable_bundle(client: LocalClient, hooks: Hooks) -> None:
     await validating(client, hook)
     with pytest.raises((InternalError, BadRequest), match="caBundle"):
         await client.create(CONFIG_MAPS, config(), "g")
+
+
+TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+
+
+def rules(*resources: str) -> list[dict[str, Any]]:
+    return [{"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": list(resources)}]
+
+
+async def test_scale_is_sent_and_changed_as_a_scale(
+    client: LocalClient,
+    hooks: Hooks,
+    http: TestClient,  # type: ignore[type-arg]
+) -> None:
+    spec = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}
+    await client.create(DEPLOYMENTS, {"metadata": {"name": "d"}, "spec": spec}, "g")
+    await mutating(client, hooks.hook("/scale", put("/spec/replicas", 3), rules=rules("deployments/scale")))
+    path = "/apis/apps/v1/namespaces/g/deployments/d/scale"
+    merge = {"Content-Type": "application/merge-patch+json"}
+    async with http.patch(path, json={"spec": {"replicas": 5}}, headers=merge) as response:
+        assert (await response.json())["spec"] == {"replicas": 3}
+    [asked] = hooks.asked
+    assert (asked["kind"], asked["resource"]["resource"], asked["subResource"], asked["operation"]) == (
+        {"group": "autoscaling", "version": "v1", "kind": "Scale"}, "deployments", "scale", "UPDATE",
+    )  # fmt: skip
+    assert (asked["object"]["spec"], asked["oldObject"]["spec"]) == ({"replicas": 5}, {"replicas": 1})
+    assert (await client.get(DEPLOYMENTS, "d", "g")).spec.replicas == 3
+
+
+async def test_connecting_is_asked_about_and_its_options_may_be_changed(
+    api: ApiServer, client: LocalClient, hooks: Hooks
+) -> None:
+    query = [("command", "ls"), ("command", "-l"), ("stdin", "true"), ("tty", "false"), ("container", "c")]
+    target = parse_path("/api/v1/namespaces/g/pods/p/exec")
+    selects = {"matchLabels": {"a": "b"}}
+    await mutating(
+        client,
+        hooks.hook("/exec", put("/container", "other"), rules=rules("pods/exec")),
+        hooks.hook("/none", deny, rules=rules("pods/exec"), objectSelector=selects),  # options have no labels
+    )
+    options = await connect.admitted(api, User("jane"), target, query)
+    given = {"kind": "PodExecOptions", "apiVersion": "v1", "stdin": True, "container": "c", "command": ["ls", "-l"]}
+    assert options == given | {"container": "other"}
+    [asked] = hooks.asked
+    assert asked["kind"] == {"group": "", "version": "v1", "kind": "PodExecOptions"}
+    assert (asked["operation"], asked["name"], asked["namespace"], asked["subResource"]) == (
+        "CONNECT",
+        "p",
+        "g",
+        "exec",
+    )
+    assert (asked["object"], asked["oldObject"], asked["options"], asked["dryRun"]) == (given, None, None, False)
+    await validating(client, hooks.hook("/deny", deny, rules=rules("pods/exec")))
+    with pytest.raises(Forbidden, match="denied the request: not here"):
+        await connect.admitted(api, User("jane"), target, query)
