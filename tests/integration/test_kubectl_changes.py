@@ -202,8 +202,9 @@ def test_create_refuses(cluster, text, said):
 
 def test_what_is_not_served_says_so(cluster):
     cluster.kubectl("run", "p", "--image=i")
-    assert "pods/exec is not served by this version of Longboat" in refused(cluster, "exec", "p", "--", "ls")
-    assert "pods/ephemeralcontainers is not served" in refused(cluster, "debug", "p", "--image=i")
+    asked = ("patch", "pod", "p", "--subresource=resize", "-p", '{"spec":{}}')
+    assert "pods/resize is not served by this version of Longboat" in refused(cluster, *asked)
+    assert "pod p does not have a host assigned" in refused(cluster, "exec", "p", "--", "ls")
     cluster.kubectl("delete", "pod", "p", "--now")
 
 
