@@ -114,9 +114,11 @@ class DockerCluster:
         ).strip()
 
     def commands(self, pod: str) -> list[str]:
-        """The command lines of the processes in a pod's container, but for its first."""
-        lines = self.docker("top", self.container(pod), "-o", "pid,args").splitlines()
-        return [line.split(maxsplit=1)[1].strip() for line in lines[2:]]
+        """The command lines of the processes in a pod's container, but for its own."""
+        container = self.container(pod)
+        own = self.docker("inspect", "-f", "{{.State.Pid}}", container).strip()
+        lines = self.docker("top", container, "-o", "pid,args").splitlines()[1:]
+        return [args.strip() for pid, args in (line.split(maxsplit=1) for line in lines) if pid != own]
 
 
 def _value(metrics: str, name: str) -> float:

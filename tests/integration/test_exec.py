@@ -209,11 +209,11 @@ def test_a_client_that_is_killed_while_nobody_reads_its_stdin(host):
 def test_many_at_once(host):
     def one(number):
         done = host.run("exec", "-i", "p", "--", "sh", "-c", f"cat; exit {number}", data=b"%d" % number, timeout=100)
-        return done.returncode, done.stdout
+        return done.returncode, done.stdout, done.stderr.count(b"rror from server")
 
     with ThreadPoolExecutor(60) as pool:
         found = list(pool.map(one, range(60)))
-    assert found == [(number, b"%d" % number) for number in range(60)]
+    assert found == [(number, b"%d" % number, 0) for number in range(60)]
     host.expect_no_streams(20)
 
 
