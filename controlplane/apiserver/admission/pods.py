@@ -1,7 +1,7 @@
 """Admission of pods: ServiceAccount and DefaultTolerationSeconds.
 
-Pure. After plugin/pkg/admission/{serviceaccount,defaulttolerationseconds}. Tokens of service accounts are not mounted
-yet.
+Pure. After plugin/pkg/admission/{serviceaccount,defaulttolerationseconds}. A token of the account is not mounted by
+itself yet: a pod that wants one has a projected volume.
 """
 
 from __future__ import annotations
