@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shared.api import names
 from shared.settings import SettingsError, check_logging, setting
-from shared.usage import INTERVAL
+from shared.usage import INTERVAL, STALE
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,10 @@ class AgentSettings:
     )
 
     def __post_init__(self) -> None:
-        if not 0.1 <= self.usage_interval <= 3600:
-            raise SettingsError(f"--usage-interval: {self.usage_interval:g} is not between 0.1 and 3600 seconds")
+        if not 0.1 <= self.usage_interval <= STALE / 2:  # or the server would take it for gone in between
+            raise SettingsError(
+                f"--usage-interval: {self.usage_interval:g} is not between 0.1 and {STALE / 2:g} seconds"
+            )
         check_logging(self.log_level, self.log_format)
         if self.node_ip and names.ip(self.node_ip):
             raise SettingsError(f"--node-ip: {self.node_ip!r} is no IP address; write for example 10.0.0.11")

@@ -17,7 +17,7 @@ from controlplane.controllers.base import Context, Key, Watch
 from controlplane.controllers.slices import SERVICE_NAME
 from controlplane.controllers.writes import Create, Patch, Write, apply
 from shared.api.apps import EndpointSlice
-from shared.api.core import Endpoints, Service
+from shared.api.core import Endpoints, Service, ServiceCIDR
 from shared.api.errors import NotFound
 from shared.api.kinds import ENDPOINT_SLICES, ENDPOINTS, SERVICE_CIDRS, SERVICES, Resource
 from shared.api.meta import JSON, Object, timestamp
@@ -66,7 +66,7 @@ class Found:
     service: Service | None
     endpoints: Endpoints | None
     slice: EndpointSlice | None
-    cidr: Object | None
+    cidr: ServiceCIDR | None
 
 
 def decide(found: Found, address: Address, now: str) -> Iterator[Write]:
@@ -83,8 +83,13 @@ def decide(found: Found, address: Address, now: str) -> Iterator[Write]:
         yield from _endpoints(found, address)
     if found.cidr is None:
         yield Create(SERVICE_CIDRS, _object(SERVICE_CIDRS, spec={"cidrs": [str(address.cidr)]}))
+    if not _is_ready(found.cidr):
         condition = {"type": "Ready", "status": "True", "reason": "", "message": READY, "lastTransitionTime": now}
         yield Patch(SERVICE_CIDRS, NAME, {"status": {"conditions": [condition]}}, subresource="status")
+
+
+def _is_ready(cidr: ServiceCIDR | None) -> bool:
+    return cidr is not None and any(c.type == "Ready" and c.status == "True" for c in cidr.status.conditions)
 
 
 def _endpoints(found: Found, address: Address) -> Iterator[Write]:

@@ -103,6 +103,16 @@ class Service(Object, frozen=True, kw_only=True):
     spec: ServiceSpec = ServiceSpec()
 
 
+class ServiceCIDRStatus(Struct, frozen=True, kw_only=True):
+    conditions: tuple[Condition, ...] = ()
+
+
+class ServiceCIDR(Object, frozen=True, kw_only=True):
+    """A range of service addresses (networking.k8s.io/v1)."""
+
+    status: ServiceCIDRStatus = ServiceCIDRStatus()
+
+
 class EndpointAddress(Struct, frozen=True, kw_only=True):
     ip: str
     hostname: str = ""

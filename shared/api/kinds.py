@@ -120,7 +120,7 @@ NETWORKING = "networking.k8s.io"
 INGRESSES = Resource(NETWORKING, "v1", "ingresses", "Ingress", True, Object)
 INGRESS_CLASSES = Resource(NETWORKING, "v1", "ingressclasses", "IngressClass", False, Object)
 NETWORK_POLICIES = Resource(NETWORKING, "v1", "networkpolicies", "NetworkPolicy", True, Object)
-SERVICE_CIDRS = Resource(NETWORKING, "v1", "servicecidrs", "ServiceCIDR", False, Object)
+SERVICE_CIDRS = Resource(NETWORKING, "v1", "servicecidrs", "ServiceCIDR", False, core.ServiceCIDR)
 IP_ADDRESSES = Resource(NETWORKING, "v1", "ipaddresses", "IPAddress", False, Object)
 
 JOBS = Resource("batch", "v1", "jobs", "Job", True, Object)

@@ -1,5 +1,6 @@
 """The API server as a service of its own cluster: what is written for what is there."""
 
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 
 from controlplane.controllers.kubernetes_service import Address, Found, decide, usable
 from controlplane.controllers.writes import Create, Patch
+from shared.api.core import ServiceCIDR, ServiceCIDRStatus
 from shared.api.kinds import ENDPOINT_SLICES, ENDPOINTS, SERVICE_CIDRS, SERVICES
-from shared.api.meta import Object
+from shared.api.meta import Condition
 
 ADDRESS = Address(IPv4Network("10.43.0.0/16"), "192.0.2.7", 6443)
 NOW = "2026-01-01T00:00:00Z"
@@ -26,7 +28,9 @@ def made(address: Address = ADDRESS) -> Found:
         for write in writes(Found(None, None, None, None), address)
         if isinstance(write, Create)
     }
-    return Found(*(by_resource.get(each.plural) for each in (SERVICES, ENDPOINTS, ENDPOINT_SLICES, SERVICE_CIDRS)))  # type: ignore[arg-type] # fmt: skip
+    found = Found(*(by_resource.get(each.plural) for each in (SERVICES, ENDPOINTS, ENDPOINT_SLICES, SERVICE_CIDRS)))  # type: ignore[arg-type] # fmt: skip
+    ready = ServiceCIDRStatus(conditions=(Condition(type="Ready", status="True"),))
+    return replace(found, cidr=ServiceCIDR(status=ready))
 
 
 def test_a_new_cluster() -> None:
@@ -57,9 +61,10 @@ def test_a_server_that_only_its_own_machine_reaches() -> None:
     assert kinds == ["Service", "ServiceCIDR", "ServiceCIDR"]
 
 
-def test_other_ranges_of_an_object_of_that_name_are_left_alone() -> None:
-    found = made()
-    assert writes(Found(found.service, found.endpoints, found.slice, Object())) == []
+def test_a_range_that_nobody_has_called_ready() -> None:
+    """A server that ended between the object and its status."""
+    (patch,) = writes(replace(made(), cidr=ServiceCIDR()))
+    assert patch.subresource == "status"
 
 
 @pytest.mark.parametrize(
