@@ -57,7 +57,9 @@ def test_uninstall_leaves_nothing(cluster, helm, release):
     helm("uninstall", release, "--wait")
     kinds = "deployments,configmaps,services,serviceaccounts,roles,rolebindings,secrets"
     left = cluster.kubectl("get", kinds, "-o", "name").stdout.split()
-    assert set(left) <= {"configmap/kube-root-ca.crt", "serviceaccount/default", "configmap/shop-hook"}
+    assert set(left) <= {
+        "configmap/kube-root-ca.crt", "serviceaccount/default", "configmap/shop-hook", "service/kubernetes",
+    }  # fmt: skip
 
 
 def test_refusal_of_the_server_fails_the_release(cluster, helm):
