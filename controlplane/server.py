@@ -63,6 +63,7 @@ from controlplane.apiserver.usage.handler import Metrics
 from controlplane.apiserver.usage.latest import LatestUsage
 from controlplane.apiserver.webhooks.admission import WebhookAdmission
 from controlplane.apiserver.webhooks.caller import Caller
+from controlplane.apiserver.webhooks.conversion import ConversionWebhooks
 from controlplane.controllers import system_namespaces
 from controlplane.controllers.kubernetes_service import Address, usable
 from controlplane.controllers.taint_eviction import NODE, by_node
@@ -205,6 +206,7 @@ def _wire(
     authorizer = Authorizer(StaticRules(), NodeAuthority(lookups), rbac)
     api.restrictions.append(Escalation(rbac, authorizer).check)
     api.decide = lambda user, asked: (rbac.why(user, asked) or "") if authorizer.allowed(user, asked) else None
+    api.conversions.convert = ConversionWebhooks(caller)
     api.admission += (WebhookAdmission(api, caller), PolicyAdmission(api))
     extra: Sequence[Callable[[web.Application], None]] = (
         lambda app: add_heartbeat_routes(app, heartbeats),

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from controlplane.apiserver.cache import WatchCache
 from controlplane.apiserver.cel.authorization import Decide
+from controlplane.apiserver.conversions import Conversions
 from controlplane.apiserver.custom.serving import CustomKinds
 from controlplane.apiserver.encoding import storage_key
 from controlplane.apiserver.expiry import EventLeases
@@ -24,7 +25,7 @@ from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Request
-from controlplane.apiserver.resource_cache import Entry, Shown
+from controlplane.apiserver.resource_cache import Entry, ResourceCache
 from controlplane.apiserver.stored_objects import StoredObjects
 from controlplane.store.base import (
     Compare,
@@ -97,6 +98,7 @@ class ApiServer:
         self.service_cidr = service_cidr
         self.cache = WatchCache(store, self.kinds, history=history)
         CustomKinds(self.kinds, self.cache)
+        self.conversions = Conversions(self.cache)
         self.restrictions: list[Restriction] = []
         """Asked before every write of an object whether its writer may write just that."""
         self.admission: list[DynamicAdmission] = []
@@ -134,15 +136,22 @@ class ApiServer:
         now = self.kinds.find(resource.group, resource.version, resource.plural)
         return now is not None and verb in now.verbs
 
-    def of(self, kind: Kind) -> Shown:
+    def of(self, kind: Kind) -> ResourceCache:
+        """The objects of a kind as they are stored. Raises NotFound when its definition went meanwhile."""
         return self.cache.of(kind)
 
     def entry(self, kind: Kind, namespace: str, name: str) -> Entry:
-        """One object as the cache has it now. Raises NotFound."""
+        """One object as it is stored now. Raises NotFound."""
         entry = self.cache.of(kind).get(namespace, name)
         if entry is None:
             raise not_found(kind, name)
         return entry
+
+    async def shown(self, kind: Kind, namespace: str, name: str) -> Entry:
+        """One object as ``kind`` shows what is stored now. Raises NotFound, and StatusError when a conversion webhook
+        cannot say."""
+        entry = self.entry(kind, namespace, name)
+        return entry if not kind.is_view else (await self.conversions.show(kind, [entry]))[0]
 
     async def fresh(self, revision: int) -> None:
         """Wait until ``revision`` is here. Raises Timeout (504, ResourceVersionTooLarge) after 3 seconds."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from controlplane.apiserver.encoding import without_revision
 from controlplane.apiserver.kinds.base import Kind
-from controlplane.apiserver.resource_cache import ResourceCache, Shown
+from controlplane.apiserver.resource_cache import ResourceCache
 from controlplane.apiserver.unserved import nothing
 from controlplane.apiserver.versions import VersionView
 from controlplane.store.base import Change, CompactedError, Store, StoreUnavailable, WatchLagged
@@ -54,18 +54,21 @@ class WatchCache:
             if not kind.is_view:
                 self._make(kind)
 
-    def of(self, kind: Kind) -> Shown:
-        """What readers have of one kind: the cache of what is stored, or that as this version shows it."""
-        resource = kind.resource
-        if not kind.is_view:
-            return self._by_kind[resource.group, resource.plural]
+    def of(self, kind: Kind) -> ResourceCache:
+        """The cache of what is stored of a kind. Raises NotFound when its definition went meanwhile."""
+        resource = kind.stored_as.resource
+        cache = self._by_kind.get((resource.group, resource.plural))
+        if cache is None:
+            raise nothing()
+        return cache
+
+    def view(self, kind: Kind) -> VersionView:
+        """What a kind that is stored as another makes of that one's entries. Raises as ``of``."""
+        resource, cache = kind.resource, self.of(kind)
         key = resource.group, resource.version, resource.plural
         view = self._views.get(key)
-        if view is None or view.kind is not kind:
-            stored = kind.stored_as.resource
-            if (stored.group, stored.plural) not in self._by_kind:
-                raise nothing()  # its definition went while a request was under way
-            view = self._views[key] = VersionView(self._by_kind[stored.group, stored.plural], kind)
+        if view is None or view.kind is not kind or view.cache is not cache:
+            view = self._views[key] = VersionView(cache, kind)
         return view
 
     # --- kinds that come and go
@@ -87,7 +90,7 @@ class WatchCache:
         """End the watches of a resource and forget it; what is stored of it stays."""
         cache = self._by_kind.pop((group, plural))
         del self._resources[cache.prefix]
-        for key in [key for key, view in self._views.items() if view.prefix == cache.prefix]:
+        for key in [key for key, view in self._views.items() if view.cache is cache]:
             del self._views[key]
         left = {cache.prefix + entry.key: (without_revision(entry.data), entry.revision) for entry in cache.entries()}
         if left:

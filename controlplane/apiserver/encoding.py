@@ -11,6 +11,7 @@ from shared import codec
 from shared.api.kinds import Resource
 from shared.api.meta import JSON, Object
 
+_API_VERSION = b'"apiVersion":"'
 _METADATA = b'"metadata":{'
 _VERSION = b'"resourceVersion":"'
 _VERSION_AT = len(_METADATA) + len(_VERSION)
@@ -35,6 +36,12 @@ def stored(resource: Resource[Object], tree: JSON) -> bytes:
         if key not in ordered:
             ordered[key] = value
     return codec.encode(ordered)
+
+
+def api_version(data: bytes) -> str:
+    """The apiVersion of stored or served bytes, without decoding the rest."""
+    start = data.find(_API_VERSION) + len(_API_VERSION)
+    return data[start : data.find(b'"', start)].decode()
 
 
 def with_revision(data: bytes, revision: int) -> bytes:

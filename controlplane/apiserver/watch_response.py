@@ -20,7 +20,7 @@ from controlplane.apiserver.request import ListOptions, Request
 from controlplane.apiserver.responses import WatchEncoder, error_event
 from controlplane.apiserver.verbs.watch import WatchStream, watch
 from controlplane.apiserver.warnings import deprecation, warning_header
-from shared.api.errors import Expired
+from shared.api.errors import Expired, StatusError
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,11 @@ async def serve_watch(
     metrics.WATCHES.labels(resource).inc()
     try:
         await response.prepare(request)
-        await _send(api, request, response, stream, encoder, resource)
+        try:
+            await _send(api, request, response, stream, encoder, resource)
+        except StatusError as error:
+            await response.write(error_event(error))
+        await response.write_eof()
     except (ClientConnectionError, ConnectionError):
         pass  # the client went away, which is how most watches end
     finally:
@@ -87,7 +91,6 @@ async def _send(
             finally:
                 watchdog.cancel()
             sent.inc(len(batch.events))
-    await response.write_eof()
 
 
 def _cut(request: web.Request, resource: str) -> None:

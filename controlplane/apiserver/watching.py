@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Self
 
 from controlplane.apiserver.cache import WatchCache
 from controlplane.apiserver.metrics import WATCHES_CUT
-from controlplane.apiserver.resource_cache import RING_BYTES, Entry, Event, ResourceCache, Shown
+from controlplane.apiserver.resource_cache import RING_BYTES, Entry, Event, ResourceCache
 from shared.api.selectors import EVERYTHING, FieldSelector, Selector
 from shared.client.base import EventType
 
 Selected = tuple[EventType, Entry]
 """What a watch is told: the type as this watch sees it, and the object's state to send."""
+
+Tell = Callable[[list[Event], bool], Awaitable[list[Event]]]
+"""Makes stored events those of another version, with what was before them if the second argument says so."""
 
 QUEUE_EVENTS = 10_000
 """Events that may wait for a reader, beside those that it began with; and ``RING_BYTES`` of them, since they keep
@@ -50,53 +54,62 @@ class Selection:
             return False
         return all((entry.field(r.field) == r.value) is not r.negative for r in self._requirements)
 
+    def told(self, event: Event) -> Selected | None:
+        """What a watch is told of the event, as k8s.io/apiserver/pkg/storage/cacher converts it: an object that
+        begins to match is ADDED, one that ceases to is DELETED, in its state from before."""
+        entry = event.entry
+        if self.namespace and entry.namespace != self.namespace:
+            return None
+        if self._whole:
+            return event.type, entry
+        before = event.previous is not None and self.matches(event.previous)
+        if event.type is EventType.DELETED:
+            return (EventType.DELETED, entry) if before else None
+        if self.matches(entry):
+            return (EventType.MODIFIED if before else EventType.ADDED), entry
+        return (EventType.DELETED, event.left) if before else None
+
     def trigger(self) -> tuple[str, str] | None:
         """A field that must have one certain value, which watches can be indexed by."""
         return next(((r.field, r.value) for r in self._requirements if not r.negative), None)
 
 
 class Watch:
-    """A registered watch; ``close`` must be called. See ``open_at`` for where it begins."""
+    """A registered watch of objects as they are stored; ``close`` must be called. See ``open_at`` for where it begins.
+
+    It queues what it is told: its selection is made at once, so that only what is selected costs room.
+    """
 
     __slots__ = (
-        "_bytes", "_cache", "_ended", "_most_bytes", "_most_events", "_queue", "_selection", "_waiter", "_whole",
-        "namespace", "plain", "trigger",
+        "_bytes", "_cache", "_ended", "_most_bytes", "_most_events", "_queue", "_waiter", "_whole", "namespace",
+        "plain", "selection", "trigger",
     )  # fmt: skip
 
-    def __init__(self, whole: WatchCache, cache: Shown, selection: Selection) -> None:
-        self._whole, self._cache, self._selection = whole, cache, selection
+    def __init__(self, whole: WatchCache, cache: ResourceCache, selection: Selection) -> None:
+        self._whole, self._cache, self.selection = whole, cache, selection
         self.namespace = selection.namespace
-        # Events come as they are stored; what another version calls a field is known only once one is converted.
-        as_stored = isinstance(cache, ResourceCache)
-        self.trigger = selection.trigger() if as_stored else None
-        self.plain = as_stored and selection.whole
-        self._queue: deque[Selected] = deque()
+        self.trigger = selection.trigger()
+        self.plain = selection.whole
+        self._queue: deque[Any] = deque()
         self._bytes = 0
         self._most_events, self._most_bytes = QUEUE_EVENTS, RING_BYTES
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
 
-    @classmethod
-    def open_at(cls, whole: WatchCache, cache: Shown, selection: Selection, revision: int) -> Watch:
-        """Every change after ``revision``. Raises Expired."""
-        past = cache.since(revision)
-        watch = cls(whole, cache, selection)
-        watch._begin([selected for event in past if (selected := watch.select(event)) is not None])
-        return watch
+    def open_at(self, revision: int) -> Self:
+        """Begin with every change after ``revision``. Raises Expired."""
+        self._begin(self._cache.since(revision))
+        return self
 
-    @classmethod
-    def open_now(cls, whole: WatchCache, cache: Shown, selection: Selection) -> Watch:
-        """Every object there is as ADDED, then every change."""
-        watch = cls(whole, cache, selection)
-        watch._begin(
-            [(EventType.ADDED, entry) for entry in cache.entries(selection.namespace) if selection.matches(entry)]
-        )
-        return watch
+    def open_now(self) -> Self:
+        """Begin with every object there is as ADDED, then every change."""
+        self._begin(Event(EventType.ADDED, entry, None) for entry in self._cache.entries(self.namespace))
+        return self
 
-    def _begin(self, first: list[Selected]) -> None:
-        self._queue.extend(first)
-        self._bytes = sum(len(entry.data) for _, entry in first)
-        self._most_events += len(first)
+    def _begin(self, first: Iterable[Event]) -> None:
+        self._queue.extend(item for event in first if (item := self._item(event)) is not None)
+        self._bytes = sum(len(item[1].data) for item in self._queue)
+        self._most_events += len(self._queue)
         self._most_bytes += self._bytes
         self._cache.watches.add(self)
 
@@ -104,15 +117,16 @@ class Watch:
 
     def offer(self, event: Event) -> bool:
         """Queue the event if it is selected; whether there is something to wake the reader for."""
-        if self._ended or (self.namespace and event.entry.namespace != self.namespace):
+        if self._ended or (item := self._item(event)) is None:
             return False
-        selected = self.select(self._cache.event(event))
-        if selected is None:
-            return False
-        self.take((selected,), len(selected[1].data))
+        self.take((item,), len(item[1].data))
         return True
 
-    def take(self, told: Sequence[Selected], size: int) -> None:
+    def _item(self, event: Event) -> Any:
+        """What is queued of an event, its entry second; None for nothing."""
+        return self.selection.told(event)
+
+    def take(self, told: Sequence[Any], size: int) -> None:
         """Queue what this watch selects, of ``size`` bytes in all, for the reader that is woken next; end the watch
         where it has too much queued already."""
         if self._ended:
@@ -123,21 +137,6 @@ class Watch:
             return
         self._queue.extend(told)
         self._bytes += size
-
-    def select(self, event: Event) -> Selected | None:
-        """What this watch is told of the event, as k8s.io/apiserver/pkg/storage/cacher converts it: an object that
-        begins to match is ADDED, one that ceases to is DELETED, in its state from before."""
-        selection, entry = self._selection, event.entry
-        if selection.namespace and entry.namespace != selection.namespace:
-            return None
-        if selection.whole:
-            return event.type, entry
-        before = event.previous is not None and selection.matches(event.previous)
-        if event.type is EventType.DELETED:
-            return (EventType.DELETED, entry) if before else None
-        if selection.matches(entry):
-            return (EventType.MODIFIED if before else EventType.ADDED), entry
-        return (EventType.DELETED, event.left) if before else None
 
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -155,6 +154,9 @@ class Watch:
 
         Events that are there before the loop's time ``not_before`` wait until then for more to join them.
         """
+        return await self._queued(timeout, limit, not_before)
+
+    async def _queued(self, timeout: float, limit: int, not_before: float) -> list[Any] | None:
         queue = self._queue
         if not queue and not self._ended:
             loop = asyncio.get_running_loop()
@@ -177,7 +179,7 @@ class Watch:
             self._bytes = 0
             return batch
         batch = [queue.popleft() for _ in range(limit)]
-        self._bytes -= sum(len(entry.data) for _, entry in batch)
+        self._bytes -= sum(len(item[1].data) for item in batch)
         return batch
 
     @property
@@ -190,3 +192,27 @@ class Watch:
         self._ended = True
         self._queue.clear()
         self._cache.watches.remove(self)
+
+
+class ViewWatch(Watch):
+    """A watch of objects as another version shows them, which its reader converts and selects: what another version
+    calls a label or a field is known only then, and it may take a webhook to know it."""
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, whole: WatchCache, cache: ResourceCache, selection: Selection, tell: Tell) -> None:
+        super().__init__(whole, cache, selection)
+        self._tell = tell
+        self.trigger, self.plain = None, False
+
+    def _item(self, event: Event) -> Any:
+        here = self.namespace in ("", event.entry.namespace)
+        return (event, event.entry) if here else None
+
+    async def next(self, timeout: float, limit: int = 500, not_before: float = 0.0) -> list[Selected] | None:
+        """See ``Watch.next``. Raises StatusError when a conversion webhook cannot say; the watch is to end then."""
+        queued = await self._queued(timeout, limit, not_before)
+        if not queued:
+            return queued
+        events = await self._tell([event for event, _ in queued], not self.selection.whole)
+        return [told for event in events if (told := self.selection.told(event)) is not None]

@@ -99,6 +99,7 @@ def _row(crd: JSON, version: JSON, stored: Kind, terminating: bool, kept: Node) 
         storage=stored,
         from_stored=custom.shown,
         to_stored=None if version.get("storage") else _stored_by(kept),
+        conversion=(spec.get("conversion") or {}).get("webhook"),
         openapi=_openapi(custom.node.raw),
         custom=custom,
     )

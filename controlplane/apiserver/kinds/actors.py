@@ -24,7 +24,7 @@ ACTORS: Mapping[tuple[str, str], str] = {
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): "admission evaluates it where it is bound",
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): "binds a policy",
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): "admission asks the webhooks",
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): "its kind is served; conversion by webhook is refused",
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): "its kind is served",
     ("apiregistration.k8s.io", "APIService"): "its group version is asked of its Service; ours have one each",
     ("apps", "ControllerRevision"): "history that other controllers keep",
     ("apps", "Deployment"): "the deployment controller rolls out, back and on",

@@ -163,6 +163,10 @@ class Kind:
     """The row whose objects these are, where this one is another version of them: what is stored, and under which
     key. None: its own."""
 
+    conversion: JSON | None = None
+    """``spec.conversion.webhook`` of a CustomResourceDefinition: who converts what is stored under another apiVersion,
+    and to the stored one, before ``from_stored`` and ``to_stored``. None: nobody has to."""
+
     from_stored: Callable[[JSON], JSON] | None = None
     """A stored tree as this version shows it; the tree given may be changed. None: as it is stored."""
 

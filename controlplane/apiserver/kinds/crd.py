@@ -11,10 +11,10 @@ from typing import Any
 
 from controlplane.apiserver.custom import jsonpath
 from controlplane.apiserver.custom.formats import CHECKS, OF_NUMBERS
+from controlplane.apiserver.kinds import crd_conversion
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
 from controlplane.apiserver.kinds.causes import (
     duplicate,
-    forbidden,
     immutable,
     invalid,
     not_supported,
@@ -45,10 +45,7 @@ def default(crd: JSON) -> None:
             called["singular"] = kind.lower()
         if not called.get("listKind") and kind:
             called["listKind"] = f"{kind}List"
-    conversion = spec.setdefault("conversion", {"strategy": "None"})
-    hook = ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("service")
-    if isinstance(hook, dict):
-        hook.setdefault("port", 443)
+    crd_conversion.default(spec)
     status = crd.get("status") or {}
     crd["status"] = status
     status.setdefault("conditions", None)
@@ -92,7 +89,7 @@ def validate(crd: JSON, old: JSON | None) -> Iterable[Cause]:
         if not called.get(field):
             yield required(f"spec.names.{field}")
     yield from _names(called, "spec.names")
-    yield from _conversion(spec.get("conversion") or {})
+    yield from crd_conversion.validate(spec, old)
     if old is not None:
         yield from _unchanged(crd, old)
     yield from validate_status(crd, old)
@@ -262,18 +259,6 @@ def _selectable(fields: Iterable[JSON], schema: JSON, path: str) -> Iterator[Cau
         seen.add(text)
     if len(seen) > MAX_SELECTABLE:
         yield too_many(path, len(seen), MAX_SELECTABLE)
-
-
-def _conversion(conversion: JSON) -> Iterator[Cause]:
-    path, strategy = "spec.conversion", conversion.get("strategy") or ""
-    if not strategy:
-        yield required(f"{path}.strategy")
-    elif strategy == "Webhook":
-        yield forbidden(f"{path}.strategy", "conversion by a webhook is not supported by this version of Longboat")
-    elif strategy != "None":
-        yield not_supported(f"{path}.strategy", strategy, ("None", "Webhook"))
-    elif conversion.get("webhook") is not None:
-        yield forbidden(f"{path}.webhookClientConfig", "should not be set when strategy is not set to Webhook")
 
 
 def _unchanged(crd: JSON, old: JSON) -> Iterator[Cause]:

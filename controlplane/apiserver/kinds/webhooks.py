@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from controlplane.apiserver.kinds.admission_rules import default_rules, validate_conditions, validate_rules
 from controlplane.apiserver.kinds.base import Column, Kind
 from controlplane.apiserver.kinds.causes import all_invalid, duplicate, invalid, not_supported, required
 from controlplane.apiserver.kinds.cells import age_column, name_column
 from controlplane.apiserver.kinds.podspec.scheduling import validate_label_selector
+from controlplane.apiserver.kinds.webhook_client import default_client, validate_client
 from shared.api import kinds, names
 from shared.api.errors import Cause
 from shared.api.meta import JSON
@@ -31,9 +31,7 @@ def default_validating(obj: JSON) -> None:
             if hook.get(field) is None:
                 hook[field] = {}
         default_rules(hook.get("rules") or ())
-        service = (hook.get("clientConfig") or {}).get("service")
-        if service is not None and service.get("port") is None:
-            service["port"] = 443
+        default_client(hook.get("clientConfig"))
 
 
 def default_mutating(obj: JSON) -> None:
@@ -78,48 +76,13 @@ def _webhook(hook: JSON, path: str) -> Iterator[Cause]:
     for field in ("namespaceSelector", "objectSelector"):
         yield from validate_label_selector(hook.get(field) or {}, f"{path}.{field}")
     yield from validate_conditions(hook.get("matchConditions") or (), f"{path}.matchConditions")
-    yield from _client(hook.get("clientConfig") or {}, f"{path}.clientConfig")
+    yield from validate_client(hook.get("clientConfig") or {}, f"{path}.clientConfig")
     versions = hook.get("admissionReviewVersions") or ()
     if not versions:
         yield required(f"{path}.admissionReviewVersions", f"must specify one of {', '.join(_VERSIONS)}")
     elif not set(versions) & set(_VERSIONS):
         detail = f"must include at least one of {', '.join(_VERSIONS)}"
         yield invalid(f"{path}.admissionReviewVersions", list(versions), detail)
-
-
-def _client(config: JSON, path: str) -> Iterator[Cause]:
-    url, service = config.get("url"), config.get("service")
-    if (url is None) == (service is None):
-        yield required(path, "exactly one of url or service is required")
-    elif url is not None:
-        yield from _url(url, f"{path}.url")
-    elif service is not None:
-        for field in ("namespace", "name"):
-            if not service.get(field):
-                yield required(f"{path}.service.{field}", f"service {field} is required")
-        if (where := service.get("path")) and not where.startswith("/"):
-            yield invalid(f"{path}.service.path", where, "must start with a '/'")
-        port = service.get("port")
-        if port is not None and not 1 <= port <= 65535:
-            yield invalid(f"{path}.service.port", port, "must be between 1 and 65535, inclusive")
-
-
-def _url(url: str, path: str) -> Iterator[Cause]:
-    form = "; desired format: https://host[/path]"
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        yield required(path, f"url must be a valid URL: {error}{form}")
-        return
-    if parts.scheme != "https":
-        yield invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{form}")
-    if not parts.hostname:
-        yield invalid(path, parts.netloc, f"host must be specified{form}")
-    if parts.username is not None:
-        yield invalid(path, "", "user information is not permitted in the URL")
-    for name, value in (("fragments", parts.fragment), ("query parameters", parts.query)):
-        if value:
-            yield invalid(path, value, f"{name} are not permitted in the URL")
 
 
 def _count(obj: JSON) -> int:

@@ -19,7 +19,6 @@ from controlplane.apiserver.resource_cache import Entry, restamped
 from controlplane.apiserver.verbs import admit, allocate
 from controlplane.apiserver.verbs.answer import Answer, success
 from controlplane.apiserver.verbs.read import Page, list_
-from controlplane.apiserver.versions import written
 from controlplane.store.base import Compare, Delete
 from shared.api.errors import Conflict, Forbidden, NotFound
 from shared.api.kinds import NAMESPACES
@@ -66,7 +65,7 @@ async def delete(
     _warn(request, options)
     key = api.key(kind, request.namespace, request.name)
     for _ in range(TRIES):
-        entry = api.entry(kind, request.namespace, request.name)
+        entry = await api.shown(kind, request.namespace, request.name)
         old = entry.tree()
         _check_preconditions(kind, old, options)
         marked = _marked(api, kind, old, options)
@@ -82,7 +81,7 @@ async def delete(
                 if marked is None
                 else Answer(200, with_revision(stored(kind.resource, marked), entry.revision))
             )
-        data, kept = (b"", b"") if marked is None else written(kind, marked)
+        data, kept = (b"", b"") if marked is None else await api.conversions.written(kind, marked)
         op = Delete(key) if marked is None else await api.put(kind, key, kept)
         freed = () if marked is not None else allocate.released(api, kind, old)
         result = await api.transact([Compare(key, entry.revision)], [op, *freed])

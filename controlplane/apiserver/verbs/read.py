@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.request import ListOptions, Request
-from controlplane.apiserver.resource_cache import Entry, Shown
+from controlplane.apiserver.resource_cache import Entry, ResourceCache
 from controlplane.apiserver.watching import Selection
 from controlplane.store.base import CompactedError
 from shared import codec
@@ -84,13 +84,14 @@ async def get(api: ApiServer, request: Request, resource_version: str = "") -> E
     """One object, not older than ``resource_version``. Raises NotFound, Timeout."""
     if resource_version:
         await api.fresh(parse_revision(resource_version))
-    return api.entry(request.kind, request.namespace, request.name)
+    return await api.shown(request.kind, request.namespace, request.name)
 
 
 async def list_(api: ApiServer, request: Request, options: ListOptions) -> Page:
-    """Objects that the selectors choose, a page at a time. Raises BadRequest, Invalid, Expired, Timeout."""
-    cache = api.of(request.kind)
-    chosen = selection(request.kind, request.namespace, options.label_selector, options.field_selector)
+    """Objects that the selectors choose, a page at a time. Raises BadRequest, Invalid, Expired, Timeout, and
+    StatusError when a conversion webhook cannot say."""
+    kind, cache = request.kind, api.of(request.kind)
+    chosen = selection(kind, request.namespace, options.label_selector, options.field_selector)
     _check_match(options)
     start, pinned = "", 0
     asked = parse_revision(options.resource_version)
@@ -111,18 +112,21 @@ async def list_(api: ApiServer, request: Request, options: ListOptions) -> Page:
         if options.continue_:
             raise ContinueExpired(_encode_token(-1, start)) from None
         raise
-    return _page(entries, chosen, revision, options.limit)
+    if not chosen.whole:
+        return _selected(await api.conversions.show(kind, entries), chosen, revision, options.limit)
+    page, remaining = entries, 0
+    if options.limit:
+        page, remaining = entries[: options.limit], len(entries) - options.limit
+    shown = await api.conversions.show(kind, page)
+    if remaining <= 0:
+        return Page(shown, revision)
+    return Page(shown, revision, _encode_token(revision, page[-1].key), remaining)
 
 
-def _page(entries: list[Entry], chosen: Selection, revision: int, limit: int) -> Page:
+def _selected(entries: list[Entry], chosen: Selection, revision: int, limit: int) -> Page:
     if not limit:
-        return Page(entries if chosen.whole else [e for e in entries if chosen.matches(e)], revision)
-    if chosen.whole:
-        page, remaining = entries[:limit], len(entries) - limit
-        if remaining <= 0:
-            return Page(page, revision)
-        return Page(page, revision, _encode_token(revision, page[-1].key), remaining)
-    page = []
+        return Page([entry for entry in entries if chosen.matches(entry)], revision)
+    page: list[Entry] = []
     for entry in entries:
         if chosen.matches(entry):
             if len(page) == limit:  # there is one more, so the token leads somewhere
@@ -131,7 +135,7 @@ def _page(entries: list[Entry], chosen: Selection, revision: int, limit: int) ->
     return Page(page, revision)
 
 
-async def _entries(api: ApiServer, cache: Shown, revision: int, namespace: str, start: str) -> list[Entry]:
+async def _entries(api: ApiServer, cache: ResourceCache, revision: int, namespace: str, start: str) -> list[Entry]:
     try:
         return cache.entries_at(revision, namespace, start)
     except Expired:

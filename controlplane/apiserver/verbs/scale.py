@@ -46,7 +46,7 @@ _COLUMNS = (
 
 async def get(api: ApiServer, request: Request) -> Answer:
     """The Scale of an object. Raises NotFound."""
-    entry = api.entry(request.kind, request.namespace, request.name)
+    entry = await api.shown(request.kind, request.namespace, request.name)
     return _answer(_scale_of(request, entry.tree()))
 
 

@@ -10,9 +10,11 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.request import ListOptions, Request
+from controlplane.apiserver.resource_cache import Event
 from controlplane.apiserver.verbs.read import _invalid, parse_revision, selection
-from controlplane.apiserver.watching import Selected, Watch
+from controlplane.apiserver.watching import Selected, Selection, ViewWatch, Watch
 from shared.api.errors import Expired
 
 BOOKMARK_SECONDS = 60.0
@@ -59,7 +61,8 @@ class WatchStream:
         self._bookmarks, self._initial_bookmark = bookmarks, initial_bookmark
 
     async def batches(self, *, gather: bool = False) -> AsyncGenerator[Batch, None]:
-        """Batches until the timeout, the server's end, or ``close``. An empty one now and then says: still here.
+        """Batches until the timeout, the server's end, or ``close``. An empty one now and then says: still here. Raises
+        StatusError when objects of another version cannot be converted.
 
         Those that ``gather`` come some time after one another, so that many small ones become one.
         """
@@ -100,18 +103,18 @@ async def watch(api: ApiServer, request: Request, options: ListOptions) -> Watch
 
     Raises BadRequest, Invalid, Expired (N is older than the kept history), Timeout (N is in the future).
     """
-    cache = api.of(request.kind)
     chosen = selection(request.kind, request.namespace, options.label_selector, options.field_selector)
     streaming_list = _check_initial_events(options)
     revision = parse_revision(options.resource_version)
     if revision:
         await api.fresh(revision)
+    opened = _watch(api, request.kind, chosen)
     if revision and not streaming_list:
-        opened = Watch.open_at(api.cache, cache, chosen, revision)
+        opened.open_at(revision)
     elif options.send_initial_events is False:
-        opened = Watch.open_at(api.cache, cache, chosen, api.cache.revision)
+        opened.open_at(api.cache.revision)
     else:
-        opened = Watch.open_now(api.cache, cache, chosen)
+        opened.open_now()
     if not api.cache.ready:
         opened.close()
         raise Expired("the server's watch cache is starting over")
@@ -119,6 +122,16 @@ async def watch(api: ApiServer, request: Request, options: ListOptions) -> Watch
     if not seconds or seconds < 0:
         seconds = api.rng.randint(TIMEOUT_SECONDS, 2 * TIMEOUT_SECONDS)
     return WatchStream(opened, float(seconds), options.allow_bookmarks, streaming_list and options.allow_bookmarks)
+
+
+def _watch(api: ApiServer, kind: Kind, chosen: Selection) -> Watch:
+    if not kind.is_view:
+        return Watch(api.cache, api.of(kind), chosen)
+
+    async def tell(events: list[Event], before: bool) -> list[Event]:
+        return await api.conversions.tell(kind, events, before=before)
+
+    return ViewWatch(api.cache, api.of(kind), chosen, tell)
 
 
 def _check_initial_events(options: ListOptions) -> bool:

@@ -18,7 +18,6 @@ from controlplane.apiserver.unserved import not_allowed
 from controlplane.apiserver.verbs import admit, allocate, charge
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.verbs.read import parse_revision
-from controlplane.apiserver.versions import written
 from controlplane.store.base import Compare, Delete
 from shared import codec
 from shared.api.errors import AlreadyExists
@@ -69,7 +68,7 @@ async def _insert(api: ApiServer, request: Request, obj: JSON, name: str) -> Ans
     key = api.key(kind, request.namespace, name)
     for _ in range(allocate.TRIES):
         given = allocate.plan(api, request, obj, None)
-        data, kept = written(kind, given.obj)
+        data, kept = await api.conversions.written(kind, given.obj)
         if request.options.dry_run:
             if api.of(kind).get(request.namespace, name) is not None:
                 return None
@@ -133,7 +132,7 @@ async def modify(
     strategy.check_unattached(kind, request.namespace, request.name)
     key = api.key(kind, request.namespace, request.name)
     for _ in range(tries):
-        entry = api.entry(kind, request.namespace, request.name)
+        entry = await api.shown(kind, request.namespace, request.name)
         request.warnings.clear()
         old = entry.tree()
         new = change(old, entry)
@@ -143,7 +142,7 @@ async def modify(
             new = await admits(api, request, new, old)
         ends = strategy.is_finished(new)
         given = allocate.plan(api, request, new, old, ends=ends)
-        data, kept = written(kind, given.obj)
+        data, kept = await api.conversions.written(kind, given.obj)
         if request.options.dry_run:
             charge.check(api, request, given.obj, old)
             return Answer(200, with_revision(data, entry.revision))
