@@ -23,12 +23,13 @@ from agent.join import JoinError, ensure_identity
 from agent.network.base import NetworkFailure
 from agent.network.bridge import BridgeNetwork
 from agent.node import NodeRegistration
-from agent.node_status import MEMORY_RESERVE
+from agent.node_status import allocatable_cpu, allocatable_memory
 from agent.pods.dispatcher import OFFLINE_AFTER, Dispatcher
 from agent.pods.finding import PodPlaces
 from agent.pods.logs import PodLogs
 from agent.pods.probing import NetworkProber
 from agent.pods.status import NodeFacts
+from agent.pressure import Pressure
 from agent.runtime.base import RuntimeFailure
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.docker_options import DockerOptions
@@ -101,6 +102,7 @@ class _Agent:
         self._prober = NetworkProber(self._runtime)
         self._offline = False
         """The server could not be reached when the agent started."""
+        self._pressure = Pressure(settings.reserves, clock, settings.eviction_pressure_transition_period)
         self._registration = NodeRegistration(
             self._client,
             self._node_name,
@@ -110,6 +112,7 @@ class _Agent:
             node_ip=settings.node_ip,
             labels=settings.labels,
             max_pods=settings.max_pods,
+            pressure=self._pressure,
             version=VERSION,
             clock=clock,
         )
@@ -191,8 +194,8 @@ class _Agent:
         node = NodeFacts(
             self._node_name,
             self._registration.internal_ip,
-            cpu_milli=1000 * info.cpus,
-            memory_bytes=max(0, info.memory_bytes - MEMORY_RESERVE),
+            cpu_milli=allocatable_cpu(info, self._settings.reserves),
+            memory_bytes=allocatable_memory(info, self._settings.reserves),
         )
         return Dispatcher(
             node=node,

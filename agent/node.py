@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from agent import host, node_status
 from agent.node_status import Observed, Previous
-from agent.runtime.base import EngineInfo, RuntimeFailure
+from agent.pressure import Pressure
+from agent.runtime.base import EngineInfo, Image, RuntimeFailure
+from agent.thresholds import Reserves
 from shared.addresses import address_towards, outward_address
 from shared.api.errors import AlreadyExists, NotFound, StatusError
 from shared.api.kinds import NODES
@@ -33,6 +36,9 @@ LOOK = 10.0
 REPOST = 300.0
 """Seconds after which an unchanged status is written again, as a kubelet does (nodeStatusReportFrequency)."""
 
+IMAGES = 60.0
+"""Seconds between looks at the images."""
+
 _ENGINE_TIMEOUT = 10.0
 _CIDR_POLL = Backoff(0.1, 2.0)
 _NO_NETWORK = "the node's pod CIDR is not assigned yet"
@@ -46,6 +52,7 @@ class Engine(Protocol):
     """What is needed of ``agent.runtime.base.Runtime``."""
 
     async def info(self) -> EngineInfo: ...
+    async def list_images(self) -> Sequence[Image]: ...
 
 
 class NodeRegistration:
@@ -62,6 +69,7 @@ class NodeRegistration:
         node_ip: str = "",
         labels: Mapping[str, str] | None = None,
         max_pods: int = 110,
+        pressure: Pressure | None = None,
         version: str = "0",
         clock: Clock = SystemClock(),
     ) -> None:
@@ -69,6 +77,9 @@ class NodeRegistration:
         self.node_name = node_name
         self._server_url, self._data_dir, self._node_ip = server_url, data_dir, node_ip
         self._labels, self._max_pods, self._version = dict(labels or {}), max_pods, version
+        self._pressure = pressure or Pressure(Reserves(), clock)
+        self._images: tuple[Image, ...] = ()
+        self._images_seen = -math.inf
         self._info: EngineInfo | None = None
         self._engine_problem = ""
         self._network_problem = _NO_NETWORK
@@ -138,6 +149,10 @@ class NodeRegistration:
         """Look at the engine now instead of in up to ``LOOK`` seconds."""
         self._wake.set()
 
+    def images_may_have_changed(self) -> None:
+        """Have the images listed anew at the next look."""
+        self._images_seen = -math.inf
+
     def server_says(self, ready: str) -> None:
         """What the server has as our Ready condition (a heartbeat's answer): if that is not ours, write ours."""
         if self._written is not None and ready != node_status.ready_status(self._written):
@@ -204,6 +219,8 @@ class NodeRegistration:
             problem = f"no answer within {_ENGINE_TIMEOUT:g} s"
         except RuntimeFailure as error:
             problem = error.message
+        if not problem and self._clock.monotonic() >= self._images_seen + IMAGES:
+            await self._list_images()
         if problem != self._engine_problem:
             self._engine_problem = problem
             logger.warning("the engine's state changed", extra={"problem": problem or "none"})
@@ -213,16 +230,29 @@ class NodeRegistration:
         if not self.internal_ip or self._clock.monotonic() >= self._written_at + REPOST:
             self.internal_ip = self._node_ip or await self._find_address() or self.internal_ip
         addresses = [("InternalIP", self.internal_ip)] if self.internal_ip else []
+        readings = await asyncio.to_thread(host.readings, root, self._data_dir)
+        self._pressure.look(readings)
         return Observed(
             host=self._host,
-            readings=await asyncio.to_thread(host.readings, root, self._data_dir),
+            readings=readings,
             engine=self._info,
             engine_problem=self._engine_problem,
             network_problem=self._network_problem,
             addresses=(*addresses, ("Hostname", self.node_name)),
             max_pods=self._max_pods,
             agent_version=self._version,
+            reserves=self._pressure.reserves,
+            pressed=self._pressure.conditions,
+            images=self._images,
         )
+
+    async def _list_images(self) -> None:
+        try:
+            async with asyncio.timeout(_ENGINE_TIMEOUT):
+                self._images = tuple(await self._engine.list_images())
+        except (TimeoutError, RuntimeFailure) as error:
+            logger.info("cannot list the images", extra={"error": str(error)})
+        self._images_seen = self._clock.monotonic()
 
     async def _find_address(self) -> str:
         """The address that this host reaches the server from; where the server is on this very host, the one that

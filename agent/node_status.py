@@ -1,8 +1,7 @@
 """What a Node object says: pure functions from what was observed to the JSON that is written.
 
-Reasons and words of the conditions are a kubelet's (pkg/kubelet/nodestatus/setters.go), which tools look for;
-thresholds are the kubelet's default hard eviction thresholds (https://kubernetes.io/docs/concepts/
-scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds).
+Reasons and words of the conditions are a kubelet's (pkg/kubelet/nodestatus/setters.go), which tools look for; what is
+short is ``thresholds``' to say.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from agent.host import HostFacts, Readings
-from agent.runtime.base import EngineInfo
+from agent.runtime.base import EngineInfo, Image
+from agent.thresholds import MEMORY, NODE_DISK, Reserves
 from shared.api.core import Node
 from shared.api.meta import JSON, timestamp
 
-MEMORY_RESERVE = 100 << 20
-DISK_RESERVE = 0.10
-PID_RESERVE = 0.10
-
 READY = "Ready"
+MAX_IMAGES, MAX_NAMES = 50, 5
+"""Of a node's status: the kubelet's nodeStatusMaxImages, and MaxNamesPerImageInNodeStatus."""
+
 KUBERNETES_VERSION = "v1.36.0"
 """The version of the Kubernetes API that we follow."""
 
@@ -40,6 +39,10 @@ class Observed:
     addresses: tuple[tuple[str, str], ...]
     max_pods: int = 110
     agent_version: str = "0"
+    reserves: Reserves = Reserves()
+    pressed: frozenset[str] = frozenset()
+    """Conditions such as MemoryPressure that are so now, or were a short while ago."""
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +95,24 @@ def status(observed: Observed, previous: Previous, now: datetime) -> JSON:
         "conditions": conditions(observed, previous, now),
         "addresses": addresses,
         "nodeInfo": _node_info(observed),
+        "images": images(observed.images),
     }
     if observed.engine is not None:
         found["capacity"] = capacity(observed.engine, observed.readings, observed.max_pods)
-        found["allocatable"] = allocatable(observed.engine, observed.readings, observed.max_pods)
+        found["allocatable"] = allocatable(observed.engine, observed.readings, observed.max_pods, observed.reserves)
     return found
 
 
 def conditions(observed: Observed, previous: Previous, now: datetime) -> list[JSON]:
     """The four conditions that an agent reports."""
-    facts: Iterable[tuple[str, bool, str, str]] = (
-        ("MemoryPressure", memory_pressure(observed.readings), "Memory", "memory available"),
-        ("DiskPressure", disk_pressure(observed.readings), "Disk", "disk pressure"),
-        ("PIDPressure", pid_pressure(observed.readings), "PID", "PID available"),
+    facts: Iterable[tuple[str, str, str]] = (
+        ("MemoryPressure", "Memory", "memory available"),
+        ("DiskPressure", "Disk", "disk pressure"),
+        ("PIDPressure", "PID", "PID available"),
     )
     found = []
-    for type, pressed, what, words in facts:
+    for type, what, words in facts:
+        pressed = type in observed.pressed
         if what == "Disk":
             reason = "KubeletHasDiskPressure" if pressed else "KubeletHasNoDiskPressure"
             message = f"kubelet has {'' if pressed else 'no '}{words}"
@@ -153,30 +158,41 @@ def ready_status(status: JSON) -> str:
 def capacity(engine: EngineInfo, readings: Readings, max_pods: int) -> dict[str, str]:
     """What the host has."""
     found = {"cpu": str(engine.cpus), "memory": f"{engine.memory_bytes // 1024}Ki", "pods": str(max_pods)}
-    if readings.disk_total >= 0:
-        found["ephemeral-storage"] = f"{readings.disk_total // 1024}Ki"
+    if readings.imagefs.total >= 0:
+        found["ephemeral-storage"] = f"{readings.imagefs.total // 1024}Ki"
     return found
 
 
-def allocatable(engine: EngineInfo, readings: Readings, max_pods: int) -> dict[str, str]:
-    """What pods may ask for: all but what is kept free."""
-    memory = max(0, engine.memory_bytes - MEMORY_RESERVE)
-    found = {"cpu": str(engine.cpus), "memory": f"{memory // 1024}Ki", "pods": str(max_pods)}
-    if readings.disk_total >= 0:
-        found["ephemeral-storage"] = str(int(readings.disk_total * (1 - DISK_RESERVE)))
+def allocatable(engine: EngineInfo, readings: Readings, max_pods: int, reserves: Reserves) -> dict[str, str]:
+    """What pods may ask for: all but what is kept for the system and as thresholds of eviction."""
+    cpu = allocatable_cpu(engine, reserves)
+    found = {
+        "cpu": f"{cpu}m" if cpu % 1000 else str(cpu // 1000),
+        "memory": f"{allocatable_memory(engine, reserves) // 1024}Ki",
+        "pods": str(max_pods),
+    }
+    if (total := readings.imagefs.total) >= 0:
+        found["ephemeral-storage"] = str(max(0, total - reserves.kept("ephemeral-storage", NODE_DISK, total)))
     return found
 
 
-def memory_pressure(readings: Readings) -> bool:
-    return 0 <= readings.memory_available < MEMORY_RESERVE
+def allocatable_cpu(engine: EngineInfo, reserves: Reserves) -> int:
+    """Thousandths of a core."""
+    return max(0, 1000 * engine.cpus - reserves.system.get("cpu", 0))
 
 
-def disk_pressure(readings: Readings) -> bool:
-    return readings.disk_total > 0 and readings.disk_free < readings.disk_total * DISK_RESERVE
+def allocatable_memory(engine: EngineInfo, reserves: Reserves) -> int:
+    """Bytes."""
+    return max(0, engine.memory_bytes - reserves.kept("memory", MEMORY, engine.memory_bytes))
 
 
-def pid_pressure(readings: Readings) -> bool:
-    return readings.pids_limit > 0 and readings.pids_used > readings.pids_limit * (1 - PID_RESERVE)
+def images(present: Iterable[Image]) -> list[JSON]:
+    """The largest images with their names, digests first (setters.go, nodestatus.Images)."""
+    named = sorted((image for image in present if image.tags or image.digests), key=lambda i: (-i.size_bytes, i.id))
+    return [
+        {"names": [*image.digests, *image.tags][:MAX_NAMES], "sizeBytes": image.size_bytes}
+        for image in named[:MAX_IMAGES]
+    ]
 
 
 def _transition(previous: Previous, type: str, state: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.thresholds import DEFAULTS, LASTS, Reserves, Threshold, parse_reserved, parse_thresholds
 from shared.api import names
 from shared.settings import SettingsError, check_logging, setting
 from shared.usage import INTERVAL, STALE
@@ -60,6 +61,21 @@ class AgentSettings:
         5.0, "How often files of ConfigMaps and Secrets in running pods are brought up to date.", unit="seconds"
     )
 
+    system_reserved: dict[str, str] = setting(
+        {},
+        "What is kept from pods for the host's own processes: cpu, memory, ephemeral-storage.",
+        metavar="cpu=200m,memory=300Mi",
+    )
+    eviction_hard: dict[str, str] = setting(
+        {},
+        "When the node is under pressure, and pods are evicted: amounts or shares that are to be left, which replace "
+        f"those of {', '.join(f'{signal}={text}' for signal, text in DEFAULTS.items())}; 0 for never.",
+        metavar="memory.available=200Mi,nodefs.available=10%",
+    )
+    eviction_pressure_transition_period: float = setting(
+        LASTS, "How long a pressure is told after it has ended.", unit="seconds"
+    )
+
     usage_interval: float = setting(
         INTERVAL, "How often it is looked at what the node and its pods use (`kubectl top`).", unit="seconds"
     )
@@ -69,6 +85,11 @@ class AgentSettings:
             raise SettingsError(
                 f"--usage-interval: {self.usage_interval:g} is not between 0.1 and {STALE / 2:g} seconds"
             )
+        for flag, parse in (("--system-reserved", self._system_reserved), ("--eviction-hard", self._eviction_hard)):
+            try:
+                parse()
+            except ValueError as error:
+                raise SettingsError(f"{flag}: {error}") from error
         check_logging(self.log_level, self.log_format)
         if self.node_ip and names.ip(self.node_ip):
             raise SettingsError(f"--node-ip: {self.node_ip!r} is no IP address; write for example 10.0.0.11")
@@ -80,3 +101,14 @@ class AgentSettings:
             raise SettingsError("--max-pods: must be above 0")
         if not 0 <= self.metrics_port <= 65535:
             raise SettingsError(f"--metrics-port: {self.metrics_port} is not a port")
+
+    @property
+    def reserves(self) -> Reserves:
+        """What is kept from pods."""
+        return Reserves(self._eviction_hard(), self._system_reserved())
+
+    def _system_reserved(self) -> dict[str, int]:
+        return parse_reserved(self.system_reserved)
+
+    def _eviction_hard(self) -> dict[str, Threshold]:
+        return parse_thresholds(self.eviction_hard)

@@ -8,7 +8,7 @@ import pytest
 
 from agent.heartbeat import Heartbeat
 from agent.node import NodeError, NodeRegistration
-from agent.runtime.base import EngineInfo, RuntimeUnavailable
+from agent.runtime.base import EngineInfo, Image, RuntimeUnavailable
 from shared.api.errors import (
     Forbidden,
 )
@@ -38,6 +38,9 @@ class Engine:
         return EngineInfo(
             "20.10", "1.41", "linux", "x86_64", "6.1", "Debian", 2, 4 << 30, "overlay2", "2", "/nonexistent"
         )
+
+    async def list_images(self):
+        return [Image("sha256:1", ("busybox:1",), ("busybox@sha256:1",), 1_000_000)]
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from agent import node_status
-from agent.host import HostFacts, Readings
+from agent.host import FileSystem, HostFacts, Readings
 from agent.node_status import Observed, Previous
-from agent.runtime.base import EngineInfo
+from agent.runtime.base import EngineInfo, Image
+from agent.thresholds import Reserves, parse_reserved, parse_thresholds
 from shared.api.core import Node
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -19,7 +20,10 @@ ENGINE = EngineInfo(
     version="20.10.24", api_version="1.41", os="linux", architecture="x86_64", kernel="6.1", os_image="Debian 12",
     cpus=4, memory_bytes=8 << 30, storage_driver="overlay2", cgroup_version="2", data_root="/var/lib/docker",
 )  # fmt: skip
-FINE = Readings(memory_available=4 << 30, disk_total=100 << 30, disk_free=50 << 30, pids_used=200, pids_limit=32768)
+DISK = FileSystem(total=100 << 30, free=50 << 30, inodes=1000, inodes_free=500)
+FINE = Readings(
+    memory_total=8 << 30, memory_available=4 << 30, nodefs=DISK, imagefs=DISK, pids_used=200, pids_limit=32768
+)
 WELL = Observed(
     host=HostFacts("box", "m", "s", "b"), readings=FINE, engine=ENGINE, engine_problem="", network_problem="",
     addresses=(("InternalIP", "10.0.0.1"), ("Hostname", "n1")), max_pods=110, agent_version="0.1",
@@ -68,22 +72,39 @@ def test_a_node_that_is_not_ready_says_why(change, words):
 
 
 @pytest.mark.parametrize(
-    ("readings", "type", "reason"),
+    ("type", "reason"),
     [
-        ({"memory_available": 99 << 20}, "MemoryPressure", "KubeletHasInsufficientMemory"),
-        ({"disk_free": 9 << 30}, "DiskPressure", "KubeletHasDiskPressure"),
-        ({"pids_used": 32000}, "PIDPressure", "KubeletHasInsufficientPID"),
+        ("MemoryPressure", "KubeletHasInsufficientMemory"),
+        ("DiskPressure", "KubeletHasDiskPressure"),
+        ("PIDPressure", "KubeletHasInsufficientPID"),
     ],
 )
-def test_pressure_is_told(readings, type, reason):
-    found = conditions(replace(WELL, readings=replace(FINE, **readings)))
+def test_pressure_is_told(type, reason):
+    found = conditions(replace(WELL, pressed=frozenset((type,))))
     assert {t: c["status"] for t, c in found.items()} == dict.fromkeys(found, "False") | {type: "True", "Ready": "True"}
     assert found[type]["reason"] == reason
 
 
-def test_what_is_not_known_is_no_pressure():
-    found = conditions(replace(WELL, readings=Readings()))
-    assert {c["status"] for t, c in found.items() if t != "Ready"} == {"False"}
+def test_what_is_kept_for_the_system_and_as_thresholds_is_not_allocatable():
+    reserves = Reserves(
+        parse_thresholds({"memory.available": "10%", "nodefs.available": "1Gi"}),
+        parse_reserved({"cpu": "250m", "memory": "1Gi", "ephemeral-storage": "1Gi"}),
+    )
+    found = node_status.status(replace(WELL, reserves=reserves), Previous(), NOW)["allocatable"]
+    assert found["cpu"] == "3750m"
+    assert found["memory"] == f"{((7 << 30) - (8 << 30) // 10) // 1024}Ki"
+    assert found["ephemeral-storage"] == str(98 << 30)
+
+
+def test_the_largest_images_are_told_with_digests_first():
+    def image(number, size, *, named=True):
+        names = (f"img{number}:1",) * named
+        return Image(f"sha256:{number}", names, (f"img{number}@sha256:{number}",) * named, size)
+
+    many = (*(image(number, number) for number in range(60)), image(99, 10_000, named=False))
+    found = node_status.images(many)
+    assert len(found) == node_status.MAX_IMAGES
+    assert found[0] == {"names": ["img59@sha256:59", "img59:1"], "sizeBytes": 59}
 
 
 def test_a_transition_is_when_the_status_changed():
