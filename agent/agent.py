@@ -16,9 +16,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+from agent import host
 from agent.certificate import CertificateRenewer
 from agent.heartbeat import Heartbeat
 from agent.identity import Identity
+from agent.image_collector import ImageCollector, Limits
 from agent.join import JoinError, ensure_identity
 from agent.network.base import NetworkFailure
 from agent.network.bridge import BridgeNetwork
@@ -30,7 +32,7 @@ from agent.pods.logs import PodLogs
 from agent.pods.probing import NetworkProber
 from agent.pods.status import NodeFacts
 from agent.pressure import Pressure
-from agent.runtime.base import RuntimeFailure
+from agent.runtime.base import EngineInfo, Image, RuntimeFailure
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.docker_options import DockerOptions
 from agent.settings import AgentSettings
@@ -147,7 +149,16 @@ class _Agent:
         service("heartbeat", heartbeat.run())
         service("node", self._registration.run())
         await self._patiently("the pod network cannot be set up", self._set_up_network)
-        dispatcher = await self._dispatcher()
+        info = await self._patiently("the container engine does not answer", self._runtime.info)
+        collector = ImageCollector(
+            self._runtime,
+            settings.data_dir,
+            lambda: dispatcher.images_in_use(),
+            lambda: host.file_system(info.data_root if os.path.isdir(info.data_root) else str(settings.data_dir)),
+            self._clock,
+            Limits(settings.image_gc_high_threshold, settings.image_gc_low_threshold, settings.minimum_image_ttl),
+        )
+        dispatcher = self._dispatcher(info, collector)
         await self._patiently("what runs here cannot be looked at", dispatcher.adopt)
         cache = Cache(PODS)
         dispatcher.start(cache, 0.0 if self._offline else OFFLINE_AFTER)
@@ -165,6 +176,7 @@ class _Agent:
         )
         service("usage", sampler.run())
         service("housekeeping", self._keep_house())
+        service("image collection", collector.run())
         self._registration.network_is("")
         footprint.freeze()  # what is loaded by now lives as long as the process
         logger.info("ready for pods", extra={"node": self._node_name, "address": self._registration.internal_ip})
@@ -189,8 +201,11 @@ class _Agent:
             await asyncio.to_thread(path.write_text, pod_cidr + "\n")
         await self._network.setup(pod_cidr)
 
-    async def _dispatcher(self) -> Dispatcher:
-        info = await self._patiently("the container engine does not answer", self._runtime.info)
+    def _dispatcher(self, info: EngineInfo, collector: ImageCollector) -> Dispatcher:
+        async def note_pull(name: str, image: Image) -> None:
+            await collector.pulled(name, image)
+            self._registration.images_may_have_changed()
+
         node = NodeFacts(
             self._node_name,
             self._registration.internal_ip,
@@ -208,6 +223,7 @@ class _Agent:
             settings=self._settings,
             data_dir=self._settings.data_dir,
             rng=self._rng,
+            note_pull=note_pull,
         )
 
     async def _keep_house(self) -> None:

@@ -76,6 +76,12 @@ class AgentSettings:
         LASTS, "How long a pressure is told after it has ended.", unit="seconds"
     )
 
+    image_gc_high_threshold: int = setting(
+        85, "How full the disk of the images is when images that the agent pulled and nobody uses go.", unit="percent"
+    )
+    image_gc_low_threshold: int = setting(80, "How full it is when enough of them went.", unit="percent")
+    minimum_image_ttl: float = setting(120.0, "How long an image is kept at least.", unit="seconds")
+
     usage_interval: float = setting(
         INTERVAL, "How often it is looked at what the node and its pods use (`kubectl top`).", unit="seconds"
     )
@@ -90,6 +96,11 @@ class AgentSettings:
                 parse()
             except ValueError as error:
                 raise SettingsError(f"{flag}: {error}") from error
+        if not 0 <= self.image_gc_low_threshold < self.image_gc_high_threshold <= 100:
+            raise SettingsError(
+                f"--image-gc-low-threshold: {self.image_gc_low_threshold} is not between 0 and "
+                f"--image-gc-high-threshold, which is {self.image_gc_high_threshold} (100 at most: never)"
+            )
         check_logging(self.log_level, self.log_format)
         if self.node_ip and names.ip(self.node_ip):
             raise SettingsError(f"--node-ip: {self.node_ip!r} is no IP address; write for example 10.0.0.11")

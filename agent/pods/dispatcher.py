@@ -22,7 +22,7 @@ from agent.pods.objects import ObjectCache
 from agent.pods.pool import WarmPool, WarmSandbox
 from agent.pods.probes import ProbeKind, Probes, Verdict
 from agent.pods.probing import Prober
-from agent.pods.pulls import ImagePulls
+from agent.pods.pulls import ImagePulls, Note
 from agent.pods.reports import StatusReports
 from agent.pods.state import PodState
 from agent.pods.status import NodeFacts
@@ -67,6 +67,7 @@ class Dispatcher:
         data_dir: Path,
         rng: random.Random,
         memory: bool = True,
+        note_pull: Note | None = None,
     ) -> None:
         self._settings, self._supervisor, self._rng = settings, supervisor, rng
         self.states: dict[str, PodState] = {}
@@ -89,7 +90,7 @@ class Dispatcher:
             volumes=PodVolumes(data_dir, objects, PodTokens(client, clock, rng), node, memory=memory),
             objects=objects,
             checkpoints=Checkpoints(data_dir),
-            pulls=ImagePulls(runtime, clock, supervisor),
+            pulls=ImagePulls(runtime, clock, supervisor, note_pull),
             pool=WarmPool(cap=settings.warm_pool, minimum=settings.warm_pool_minimum),
             probes=Probes(prober, clock, supervisor, self._verdict, self._probe_failed),
             events=PodEvents(client, clock, node.name, rng),
@@ -167,6 +168,11 @@ class Dispatcher:
         if uid in self.states:
             self._queue.add(uid)
             metrics.QUEUE_DEPTH.set(len(self._queue))
+
+    def images_in_use(self) -> set[str]:
+        """Ids of the images that containers are made of, or are about to be."""
+        found = {info.image_id for state in self.states.values() for info in state.containers.values()}
+        return found | {pull.image_id for state in self.states.values() for pull in state.pulls.values()} - {""}
 
     # --- what is wanted
 

@@ -5,7 +5,7 @@ A worker never waits for a pull; it is woken when the pull has ended. Lives on o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agent import metrics
@@ -25,13 +25,15 @@ class PullOutcome:
 
 
 Listener = Callable[[PullOutcome], None]
+Note = Callable[[str, Image], Awaitable[None]]
+"""Is told the name and the image of each pull that brought one that was not here under that name."""
 
 
 class ImagePulls:
     """See the module."""
 
-    def __init__(self, runtime: Runtime, clock: Clock, supervisor: Supervisor) -> None:
-        self._runtime, self._clock, self._supervisor = runtime, clock, supervisor
+    def __init__(self, runtime: Runtime, clock: Clock, supervisor: Supervisor, note: Note | None = None) -> None:
+        self._runtime, self._clock, self._supervisor, self._note = runtime, clock, supervisor, note
         self._waiting: dict[str, list[tuple[float, Listener]]] = {}
 
     def pull(self, image: str, listener: Listener) -> None:
@@ -49,7 +51,10 @@ class ImagePulls:
         found: Image | None = None
         failure: RuntimeFailure | None = None
         try:
+            before = await self._runtime.image_present(image)
             found = await self._runtime.pull_image(image)
+            if self._note is not None and (before is None or before.id != found.id):
+                await self._note(image, found)
         except RuntimeFailure as error:
             failure = error
         finally:

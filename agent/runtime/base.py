@@ -284,6 +284,11 @@ class Runtime(Protocol):
 
     async def list_images(self) -> Sequence[Image]: ...
 
+    async def remove_image(self, name: str) -> bool:
+        """Take a name (or an id) off an image, which goes with its last. False when a container is made of it; no error
+        if it is gone."""
+        ...
+
     async def create_container(self, spec: ContainerSpec) -> str:
         """Create, not start; its id. If one of the same pod, name and attempt exists, that one's id."""
         ...

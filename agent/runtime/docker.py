@@ -195,6 +195,10 @@ class DockerRuntime:
         found: list[_Document] = await self._engine.call("list_images", lambda client: client.images())
         return [docker_pull.read_image(one) for one in found]
 
+    async def remove_image(self, name: str) -> bool:
+        self._images.forget(name)
+        return await docker_pull.remove(self._engine, name)
+
     # --- containers ------------------------------------------------------------------------------------------
 
     async def create_container(self, spec: ContainerSpec) -> str:

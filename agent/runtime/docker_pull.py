@@ -63,6 +63,22 @@ async def pull(engine: DockerEngine, reference: Reference) -> None:
     await engine.dedicated("pull", work, interrupt=interrupt, read_timeout=limit)
 
 
+async def remove(engine: DockerEngine, name: str) -> bool:
+    """Whether the name is gone; False when a container is made of its image."""
+
+    def work(client: APIClient) -> bool:
+        try:
+            client.remove_image(name)
+        except APIError as error:
+            if docker_errors.status_of(error) == 409:
+                return False
+            if docker_errors.status_of(error) != 404:
+                raise
+        return True
+
+    return await engine.call("remove_image", work, write=True)
+
+
 async def ensure_pause_image(engine: DockerEngine) -> str:
     """The name of the sandbox's image, which is imported when the daemon lacks it: no registry is asked.
 

@@ -199,6 +199,14 @@ class HollowRuntime:
         await self._call("list_images")
         return list(self.images.values())
 
+    async def remove_image(self, name: str) -> bool:
+        await self._call("remove_image")
+        found = next((image for image in self.images.values() if name in (*image.tags, image.id)), None)
+        if found is not None and any(info.image_id == found.id for info in self.containers.values()):
+            return False
+        self.images = {key: image for key, image in self.images.items() if image is not found}
+        return True
+
     async def create_container(self, spec: ContainerSpec) -> str:
         await self._call("create_container", self._latency.create)
         for existing in self.containers.values():

@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.host import FileSystem
+from agent.image_collector import ImageCollector, Limits
 from agent.runtime.base import RuntimeFailure, SandboxSpec
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.docker_options import DockerOptions
+from shared.work.clock import SystemClock
 from tests.cluster import eventually, free_port
 
 CONFIG = """\
@@ -127,3 +130,30 @@ async def test_nothing_waits_for_pulls_that_hang(runtime, silent_registry):
         for pull in pulls:
             pull.cancel()
         await asyncio.gather(*pulls, return_exceptions=True)
+
+
+async def test_images_that_were_pulled_and_are_unused_go_and_those_of_others_stay(runtime, registry, tmp_path):
+    names = [await asyncio.to_thread(registry.push, f"{name}:1", uuid.uuid4().bytes) for name in ("a", "b", "theirs")]
+    in_use: set[str] = set()
+    folder = tmp_path / "agent"
+    folder.mkdir()
+    clock = SystemClock()
+    collector = ImageCollector(runtime, folder, lambda: in_use, lambda: FileSystem(100, 0), clock, Limits(85, 80, 0))
+    for name in names[:2]:
+        await collector.pulled(name, await runtime.pull_image(name))
+    theirs = await runtime.pull_image(names[2])
+    b = await runtime.image_present(names[1])
+    assert b is not None
+    in_use.add(b.id)
+    assert await collector.collect(everything=True) > 0
+    present = {image.id for image in await runtime.list_images()}
+    assert await runtime.image_present(names[0]) is None
+    assert {b.id, theirs.id} <= present
+    holder = f"holds-{uuid.uuid4().hex[:8]}"
+    registry._docker("create", "--name", holder, names[1], "/content")
+    in_use.clear()
+    try:
+        assert await collector.collect(everything=True) == 0, "a container is made of it"
+    finally:
+        registry._docker("rm", holder)
+    registry._docker("rmi", "-f", theirs.id, b.id)
