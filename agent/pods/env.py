@@ -83,8 +83,8 @@ def volume_references(pod: Pod) -> set[Reference]:
 
 def pod_references(pod: Pod) -> set[Reference]:
     """Every object that the pod needs."""
-    found = volume_references(pod)
-    for container in (*pod.spec.init_containers, *pod.spec.containers):
+    found = volume_references(pod) | {(SECRET, reference.name) for reference in pod.spec.image_pull_secrets}
+    for container in (*pod.spec.init_containers, *pod.spec.containers, *pod.spec.ephemeral_containers):
         found |= references(container)
     return found
 

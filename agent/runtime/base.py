@@ -177,6 +177,14 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryAuth:
+    """Who one is to a registry."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ExecResult:
     exit_code: int
     output: bytes
@@ -278,8 +286,9 @@ class Runtime(Protocol):
 
     async def image_present(self, image: str) -> Image | None: ...
 
-    async def pull_image(self, image: str) -> Image:
-        """Pull. Raises RuntimeFailure with ErrImagePull or InvalidImageName and the engine's message."""
+    async def pull_image(self, image: str, auth: RegistryAuth | None = None) -> Image:
+        """Pull, as ``auth`` where given. Raises RuntimeFailure with ErrImagePull or InvalidImageName and the engine's
+        message."""
         ...
 
     async def list_images(self) -> Sequence[Image]: ...

@@ -31,6 +31,7 @@ from agent.runtime.base import (
     LogOptions,
     PodIdentity,
     ProcessStreams,
+    RegistryAuth,
     RemoteProcess,
     RuntimeFailure,
     RuntimeUnavailable,
@@ -181,11 +182,11 @@ class DockerRuntime:
                 self._images.put(image, known)
         return known
 
-    async def pull_image(self, image: str) -> Image:
+    async def pull_image(self, image: str, auth: RegistryAuth | None = None) -> Image:
         reference = parse_reference(image)
         self._images.forget(image)
         async with self._pulls:
-            await docker_pull.pull(self._engine, reference)
+            await docker_pull.pull(self._engine, reference, auth)
         found = await self.image_present(image)
         if found is None:
             raise RuntimeFailure(f"image {image!r} was pulled, but the engine does not find it", "ErrImagePull")

@@ -11,7 +11,7 @@ from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import Timeout
 
 from agent.runtime import docker_errors, pause
-from agent.runtime.base import Image, RuntimeFailure
+from agent.runtime.base import Image, RegistryAuth, RuntimeFailure
 from agent.runtime.docker_engine import DockerEngine, Interrupt
 from agent.runtime.images import Reference
 
@@ -43,14 +43,17 @@ async def inspect(engine: DockerEngine, image: str) -> Image | None:
     return read_image(found) if found else None
 
 
-async def pull(engine: DockerEngine, reference: Reference) -> None:
+async def pull(engine: DockerEngine, reference: Reference, auth: RegistryAuth | None) -> None:
     """Raises RuntimeFailure with ErrImagePull: what the registry or the daemon said, or that nothing moves."""
     interrupt = Interrupt()
     limit = engine.options.pull_timeout
+    known = {"username": auth.username, "password": auth.password} if auth is not None else None
 
     def work(client: APIClient) -> None:
         try:
-            for progress in client.pull(reference.repository, reference.version, stream=True, decode=True):
+            for progress in client.pull(
+                reference.repository, reference.version, stream=True, decode=True, auth_config=known
+            ):
                 if interrupt.fired:
                     return
                 if "error" in progress:

@@ -25,6 +25,7 @@ from agent.runtime.base import (
     LogOptions,
     PodIdentity,
     ProcessStreams,
+    RegistryAuth,
     RemoteProcess,
     RuntimeFailure,
     RuntimeUnavailable,
@@ -76,6 +77,8 @@ class HollowRuntime:
         self.specs: dict[str, ContainerSpec] = {}
         self.images: dict[str, Image] = {}
         self.missing_images: set[str] = set()
+        self.private_images: dict[str, RegistryAuth] = {}
+        """Images that are given to nobody else."""
         self.start_failures: dict[str, str] = {}
         """Containers by name that cannot be started, with the engine's message."""
         self.ignores_term: set[str] = set()
@@ -188,9 +191,9 @@ class HollowRuntime:
         await self._call("image_present")
         return self.images.get(image)
 
-    async def pull_image(self, image: str) -> Image:
+    async def pull_image(self, image: str, auth: RegistryAuth | None = None) -> Image:
         await self._call("pull_image", self._latency.pull)
-        if image in self.missing_images:
+        if image in self.missing_images or self.private_images.get(image, auth) != auth:
             raise RuntimeFailure(f"pull access denied for {image}, repository does not exist", "ErrImagePull")
         self.images[image] = Image(f"sha256:{image}", (image,), (), 1_000_000)
         return self.images[image]

@@ -217,7 +217,11 @@ def references(pod: Pod) -> Iterator[tuple[str, str]]:
                 yield "secrets", projection.secret.name
             if projection.config_map is not None:
                 yield "configmaps", projection.config_map.name
-    containers: Iterable[Container] = (*pod.spec.init_containers, *pod.spec.containers)
+    for reference in pod.spec.image_pull_secrets:
+        yield "secrets", reference.name
+    containers: Iterable[Container] = (
+        *pod.spec.init_containers, *pod.spec.containers, *pod.spec.ephemeral_containers,
+    )  # fmt: skip
     for container in containers:
         for source in container.env_from:
             if source.secret_ref is not None:

@@ -303,11 +303,18 @@ class PodSecurityContext(Struct, frozen=True, kw_only=True):
     fs_group: int | None = None
 
 
+class LocalObjectReference(Struct, frozen=True, kw_only=True):
+    """Something of the pod's own namespace."""
+
+    name: str = ""
+
+
 class PodSpec(Struct, frozen=True, kw_only=True):
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     ephemeral_containers: tuple[EphemeralContainer, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    image_pull_secrets: tuple[LocalObjectReference, ...] = ()
     restart_policy: str = "Always"
     termination_grace_period_seconds: int = 30
     node_name: str = ""

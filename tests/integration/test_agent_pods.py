@@ -5,7 +5,9 @@ Only the host is played, by the hollow runtime and network (which the benches us
 """
 
 import asyncio
+import json
 import random
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,7 +22,7 @@ from agent.pods.logs import PodLogs
 from agent.pods.probing import NetworkProber
 from agent.pods.status import NodeFacts
 from agent.pods.volumes.memory import unmount_below
-from agent.runtime.base import ContainerInfo, ExecResult, State
+from agent.runtime.base import ContainerInfo, ExecResult, RegistryAuth, State
 from agent.runtime.hollow import HollowNetwork, HollowRuntime
 from agent.settings import AgentSettings
 from agent.tunnel import PodLogOptions
@@ -599,3 +601,22 @@ async def test_sixty_pods_start_and_end(host: Host) -> None:
         assert host.runtime.calls["list_containers"] <= 5, "a start asks the engine for nothing"
         await asyncio.gather(*(host.client.delete(PODS, name, "default") for name in names))
         await host.until(lambda: len(host.pods) == 0 and not host.runtime.containers and not agent.states, 20)
+
+
+async def test_a_private_image_is_pulled_with_the_pods_secret(host: Host) -> None:
+    host.runtime.private_images["r.example/app:1"] = RegistryAuth("user", "s3cret")
+    pod = {"containers": [{"name": "c", "image": "r.example/app:1"}], "imagePullSecrets": [{"name": "pull"}]}
+    async with host.agent() as agent:
+        await host.create(**pod)
+        await host.until(lambda: host.waiting() in ("ErrImagePull", "ImagePullBackOff"))
+        auths = json.dumps({"auths": {"r.example": {"username": "user", "password": "s3cret"}}}).encode()
+        secret = {
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull", "namespace": "default"},
+            "type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": b64encode(auths).decode()},
+        }  # fmt: skip
+        await host.client.create(SECRETS, secret, "default")
+        await host.skip(10.1)
+        await host.until(host.ready)
+        await agent.tools.events._queue.join()
+    told = "Unable to retrieve some image pull secrets (pull); attempting to pull the image may not succeed."
+    assert ("FailedToRetrieveImagePullSecret", told) in await host.reasons()

@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from agent.host import FileSystem
 from agent.image_collector import ImageCollector, Limits
-from agent.runtime.base import RuntimeFailure, SandboxSpec
+from agent.runtime.base import RegistryAuth, RuntimeFailure, SandboxSpec
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.docker_options import DockerOptions
 from shared.work.clock import SystemClock
@@ -29,6 +30,8 @@ storage:
 http:
   addr: 127.0.0.1:{port}
 """
+USERS = "user:$2b$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n"
+"""As htpasswd -B writes them; the password is ``s3cret``."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,16 @@ class Registry:
 
 @pytest.fixture
 def registry(docker_engine, tmp_path: Path) -> Iterator[Registry]:
+    with serving(docker_engine.host, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def serving(engine: str, tmp_path: Path, more: str = "") -> Iterator[Registry]:
+    """A registry on loopback, its images below ``tmp_path``."""
     port = free_port()
     config = tmp_path / "registry.yml"
-    config.write_text(CONFIG.format(root=tmp_path / "images", port=port))
+    config.write_text(CONFIG.format(root=tmp_path / "images", port=port) + more)
     with (tmp_path / "registry.log").open("wb") as log:
         process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
 
@@ -71,7 +81,7 @@ def registry(docker_engine, tmp_path: Path) -> Iterator[Registry]:
 
     try:
         eventually(answers, "the registry answers", timeout=30)
-        yield Registry(f"127.0.0.1:{port}", docker_engine.host)
+        yield Registry(f"127.0.0.1:{port}", engine)
     finally:
         process.terminate()
         process.wait(10)
@@ -157,3 +167,17 @@ async def test_images_that_were_pulled_and_are_unused_go_and_those_of_others_sta
     finally:
         registry._docker("rm", holder)
     registry._docker("rmi", "-f", theirs.id, b.id)
+
+
+async def test_a_private_image_is_pulled_by_who_may(docker_engine, runtime, registry, tmp_path):
+    image = await asyncio.to_thread(registry.push, "private:1", uuid.uuid4().bytes)
+    (tmp_path / "users").write_text(USERS)
+    guarded = f"auth:\n  htpasswd: {{realm: test, path: {tmp_path / 'users'}}}\n"
+    with serving(docker_engine.host, tmp_path, guarded) as private:
+        image = image.replace(registry.address, private.address)
+        for auth in (None, RegistryAuth("user", "wrong")):
+            with pytest.raises(RuntimeFailure) as raised:
+                await runtime.pull_image(image, auth)
+            assert raised.value.reason == "ErrImagePull"
+            assert "wrong" not in raised.value.message
+        assert (await runtime.pull_image(image, RegistryAuth("user", "s3cret"))).tags == (image,)

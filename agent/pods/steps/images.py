@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+
+from agent.pods.env import SECRET
 from agent.pods.observed import Failure, Pull, PullState, spec_hash
 from agent.pods.plan import EnsureImage
 from agent.pods.pulls import PullOutcome
+from agent.pods.registries import BadSecret, credentials, matching
 from agent.pods.restarts import PULL_BACKOFF
 from agent.pods.status import go_duration
 from agent.pods.steps.base import StepFailed, Work
-from agent.runtime.base import RuntimeFailure
+from agent.runtime.base import RegistryAuth, RuntimeFailure
+from shared.api.errors import StatusError
 from shared.api.pod import Container, Pod
+
+logger = logging.getLogger(__name__)
 
 MISSING = 'Container image "{image}" is not present with pull policy of Never'
 
@@ -36,8 +43,32 @@ async def ensure_image(work: Work, step: EnsureImage, pod: Pod, container: Conta
     def ended(outcome: PullOutcome) -> None:
         _ended(work, step, pod, container, outcome)
 
-    tools.pulls.pull(step.image, ended)
+    tools.pulls.pull(step.image, await _credentials(work, step, pod), ended)
     return False
+
+
+async def _credentials(work: Work, step: EnsureImage, pod: Pod) -> tuple[RegistryAuth, ...]:
+    """Of the pod's pull secrets, those for the image. One that cannot be had is told, and the pull tried without."""
+    known: list[tuple[str, RegistryAuth]] = []
+    missing: list[str] = []
+    meta = pod.metadata
+    for name in dict.fromkeys(reference.name for reference in pod.spec.image_pull_secrets):
+        try:
+            found = (await work.tools.objects.get(meta.uid, meta.namespace, {(SECRET, name)})).secrets[name]
+            if found is None:
+                raise BadSecret("it does not exist")
+            known += credentials(found)
+        except (StatusError, BadSecret) as error:
+            missing.append(name)
+            extra = {"pod": f"{meta.namespace}/{meta.name}", "secret": name, "error": str(error)}
+            logger.info("a pull secret cannot be used", extra=extra)
+    if missing:
+        text = (
+            f"Unable to retrieve some image pull secrets ({', '.join(missing)}); attempting to pull the image may not "
+            "succeed."
+        )
+        work.tools.events.warning(pod, "FailedToRetrieveImagePullSecret", text)
+    return matching(step.image, known)
 
 
 def _ended(work: Work, step: EnsureImage, pod: Pod, container: Container, outcome: PullOutcome) -> None:
