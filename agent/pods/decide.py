@@ -26,7 +26,7 @@ from agent.pods.plan import (
     Step,
     StopContainers,
 )
-from agent.pods.restarts import PULL_ERROR_SHOWN, SPEC_CHANGED, UNHEALTHY, waits, wants_restart
+from agent.pods.restarts import PULL_ERROR_SHOWN, SPEC_CHANGED, UNHEALTHY, active_seconds_left, waits, wants_restart
 from agent.runtime.base import ContainerInfo, State
 from shared.api.pod import Container, EphemeralContainer, Pod
 
@@ -115,6 +115,8 @@ def _finish(pod: Pod, seen: Observed, now: Moment) -> Plan:
     running = [info for info in seen.containers if info.state is State.RUNNING]
     if running:
         deadline = now.monotonic + pod.spec.termination_grace_period_seconds
+        if seen.ending is not None:
+            deadline = seen.ending.deadline
         idle = [info for info in running if info.id not in seen.stopping]
         return Plan(tuple(_stops(idle, seen, now, deadline)))
     sandboxes = _sandbox_ids(seen)
@@ -163,6 +165,8 @@ class _Living:
                 for container in self.pod.spec.containers:
                     self._container(container)
             self._remove_old_instances()
+        if (left := active_seconds_left(self.pod, self.now)) is not None:
+            self.wakes.append(max(0.0, left))
         return Plan(tuple(self.steps), min(self.wakes) if self.wakes else None)
 
     def _sandbox(self) -> bool:

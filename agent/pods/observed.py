@@ -82,6 +82,17 @@ class CrashBackoff:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """Why this node ends a pod, which has Failed once its containers have stopped. ``deadline`` is the monotonic time
+    at which their grace ends; ``disruption`` is not the pod's own doing (its condition DisruptionTarget)."""
+
+    reason: str
+    message: str
+    deadline: float
+    disruption: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything known of one pod apart from its object."""
 
@@ -113,6 +124,7 @@ class Observed:
     """Volumes, checkpoint and network of a pod that ends are gone."""
     deleted: bool = False
     """The pod's object was deleted for good by us."""
+    ending: Ending | None = None
 
     def instances(self, name: str) -> list[ContainerInfo]:
         """Every instance of the container ``name``, the latest first."""

@@ -15,6 +15,9 @@ def phase(pod: Pod, seen: Observed) -> str:
     """Pending, Running, Succeeded or Failed. A pod that has once Succeeded or Failed stays so."""
     if pod.status.phase in TERMINAL:
         return pod.status.phase
+    if seen.ending is not None:
+        stopping = any(info.state is State.RUNNING for info in seen.containers)
+        return (pod.status.phase or PENDING) if stopping else FAILED
     never = pod.spec.restart_policy == "Never"
     running = succeeded = failed = waiting = 0
     for container in pod.spec.containers:
@@ -49,5 +52,5 @@ def phase(pod: Pod, seen: Observed) -> str:
 
 
 def is_finished(pod: Pod, seen: Observed) -> bool:
-    """Whether the pod has Succeeded or Failed: nothing of it will be started again."""
-    return phase(pod, seen) in TERMINAL
+    """Whether the pod has Succeeded or Failed, or is about to: nothing of it will be started again."""
+    return seen.ending is not None or phase(pod, seen) in TERMINAL

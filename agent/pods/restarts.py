@@ -100,3 +100,12 @@ def deletion_deadline(pod: Pod, now: Moment, known: float | None) -> float | Non
         left = float(grace)  # seen at once: whole seconds on the wire are no reason to shorten it
     deadline = now.monotonic + left
     return deadline if known is None else min(known, deadline)
+
+
+def active_seconds_left(pod: Pod, now: Moment) -> float | None:
+    """Seconds until the pod's activeDeadlineSeconds are over, counted from its start; None where it has none
+    (pkg/kubelet/active_deadline.go)."""
+    deadline, began = pod.spec.active_deadline_seconds, pod.status.start_time
+    if deadline is None or began is None:
+        return None
+    return deadline - (now.wall - began).total_seconds()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from agent.pods.observed import CrashBackoff, Failure, Health, Moment, Observed, Pull
+from agent.pods.observed import CrashBackoff, Ending, Failure, Health, Moment, Observed, Pull
 from agent.pods.restarts import adopted_backoff, deletion_deadline, monotonic_of
 from agent.runtime.base import ContainerInfo, PodIdentity, Sandbox, State
 from shared.api.meta import JSON
@@ -49,6 +49,7 @@ class PodState:
     published: bool = False
     cleaned: bool = False
     deleted: bool = False
+    ending: Ending | None = None
     stale: bool = False
     """The engine is to be asked again before the next decision."""
     starting: set[str] = field(default_factory=set)
@@ -85,6 +86,7 @@ class PodState:
             published=self.published,
             cleaned=self.cleaned,
             deleted=self.deleted,
+            ending=self.ending,
         )
 
     def _grace(self, now: Moment) -> float | None:

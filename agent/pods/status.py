@@ -19,6 +19,7 @@ from agent.runtime.base import ContainerInfo, State
 from shared.api.meta import JSON, timestamp
 from shared.api.pod import Container, EphemeralContainer, Pod
 
+DISRUPTION_TARGET = "DisruptionTarget"
 READY_TO_START, INITIALIZED, READY, CONTAINERS_READY = (
     "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady",
 )  # fmt: skip
@@ -45,6 +46,8 @@ def pod_status(pod: Pod, seen: Observed, node: NodeFacts, now: Moment, previous:
     inits = [_container_status(pod, c, seen, now, init=True) for c in pod.spec.init_containers]
     mains = [_container_status(pod, c, seen, now, init=False) for c in pod.spec.containers]
     status: JSON = {"phase": current, "conditions": _conditions(pod, seen, current, inits, mains, now, previous)}
+    if seen.ending is not None:
+        status |= {"reason": seen.ending.reason, "message": seen.ending.message}
     if pod.metadata.generation:
         status["observedGeneration"] = pod.metadata.generation
     status["hostIP"] = node.host_ip
@@ -220,6 +223,8 @@ def _conditions(
         (READY, *_ready(pod, containers_ready)),
         (CONTAINERS_READY, *containers_ready),
     ]
+    if seen.ending is not None and seen.ending.disruption:
+        wanted.append((DISRUPTION_TARGET, True, "TerminationByKubelet", seen.ending.message))
     known: dict[str, tuple[str, str]] = {}
     for before in pod.status.conditions:
         if before.last_transition_time is not None:

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from agent import metrics
 from agent.pods.decide import decide
-from agent.pods.observed import POD, TEARDOWN, Failure, Health, Moment, Observed, spec_hash
-from agent.pods.phase import FAILED, SUCCEEDED
+from agent.pods.observed import POD, TEARDOWN, Ending, Failure, Health, Moment, Observed, spec_hash
+from agent.pods.phase import FAILED, SUCCEEDED, is_finished
 from agent.pods.plan import (
     CleanUp,
     DeletePodObject,
@@ -30,7 +30,7 @@ from agent.pods.plan import (
     StopContainers,
 )
 from agent.pods.probes import ProbeKind, Verdict
-from agent.pods.restarts import STEP_BACKOFF
+from agent.pods.restarts import STEP_BACKOFF, active_seconds_left
 from agent.pods.state import PodState
 from agent.pods.status import pod_status
 from agent.pods.steps import containers, images, sandbox, teardown
@@ -67,6 +67,7 @@ class PodWorker:
             await self._save(state)
             await self._refresh(state)
             now = self._tools.now()
+            self._expire(state, now)
             seen = state.picture(now)
             plan = decide(state.pod, seen, now)
             if not plan.steps or any(isinstance(step, _TEARDOWN) for step in plan.steps):
@@ -119,6 +120,17 @@ class PodWorker:
             await self._tools.volumes.refresh(pod, REFRESH_AGE)
         except VolumeFailure as error:
             logger.info("a volume cannot be brought up to date", extra={"pod": pod.key, "error": str(error)})
+
+    def _expire(self, state: PodState, now: Moment) -> None:
+        """End a pod whose time is over."""
+        pod = state.pod
+        if pod is None or state.ending is not None or (left := active_seconds_left(pod, now)) is None:
+            return
+        if left <= 0 and not is_finished(pod, state.picture(now)):
+            text = "Pod was active on the node longer than the specified deadline"
+            grace = pod.spec.termination_grace_period_seconds
+            state.ending = Ending("DeadlineExceeded", text, now.monotonic + grace)
+            self._tools.events.normal(pod, "DeadlineExceeded", text)
 
     # --- doing
 

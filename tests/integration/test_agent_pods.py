@@ -620,3 +620,19 @@ async def test_a_private_image_is_pulled_with_the_pods_secret(host: Host) -> Non
         await agent.tools.events._queue.join()
     told = "Unable to retrieve some image pull secrets (pull); attempting to pull the image may not succeed."
     assert ("FailedToRetrieveImagePullSecret", told) in await host.reasons()
+
+
+async def test_a_pod_whose_time_is_over_fails(host: Host) -> None:
+    async with host.agent() as agent:
+        await host.create(activeDeadlineSeconds=60)
+        await host.until(host.ready)
+        await host.skip(50)
+        assert host.phase() == "Running"
+        await host.skip(10.1)
+        await host.until(lambda: host.phase() == "Failed" and not host.running())
+        found = host.pod()
+        assert found is not None
+        assert found.status.reason == "DeadlineExceeded"
+        await agent.tools.events._queue.join()
+        told = "Pod was active on the node longer than the specified deadline"
+        assert ("DeadlineExceeded", told) in await host.reasons()

@@ -35,8 +35,8 @@ POD_FIELDS_ACTED_ON: frozenset[str] = frozenset(
         "volumes.projected.sources.secret", "volumes.projected.sources.configMap",
         "volumes.projected.sources.downwardAPI", "volumes.projected.sources.serviceAccountToken",
         "volumes.projected.defaultMode", "securityContext.fsGroup",
-        "restartPolicy", "imagePullSecrets.name", "terminationGracePeriodSeconds", "nodeName", "nodeSelector",
-        "hostNetwork", "hostname",
+        "restartPolicy", "activeDeadlineSeconds", "imagePullSecrets.name", "terminationGracePeriodSeconds", "nodeName",
+        "nodeSelector", "hostNetwork", "hostname",
         "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution", "tolerations", "schedulerName",
     )
 )  # fmt: skip

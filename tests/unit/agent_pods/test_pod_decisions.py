@@ -15,6 +15,7 @@ from agent.pods.observed import (
     POD,
     TEARDOWN,
     CrashBackoff,
+    Ending,
     Failure,
     Health,
     Moment,
@@ -391,6 +392,21 @@ CASES: dict[str, tuple[Pod | None, Observed, Plan]] = {
         Plan((), 3.0),
     ),
     "deleted: nothing": (pod(metadata=deleting()), Observed(cleaned=True, deleted=True), Plan()),
+    "ended by the node: stopped within its grace": (
+        pod(),
+        seen(info(), ending=Ending("Evicted", "", 1003.0)),
+        Plan((StopContainers(("c-0",), 3.0),)),
+    ),
+    "ended by the node before anything ran": (
+        pod(),
+        Observed(sandbox=SANDBOX, ending=Ending("Evicted", "", 1003.0)),
+        Plan((RemoveSandboxes(("sb",)),)),
+    ),
+    "active for its time: looked at again when that is over": (
+        pod(activeDeadlineSeconds=60, status={"startTime": WALL - timedelta(seconds=20)}),
+        seen(info()),
+        Plan((), 40.0),
+    ),
     "the object is gone: everything at once": (
         None,
         seen(info()),

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.pods.observed import CrashBackoff, Failure, Health, Moment, Observed, spec_hash
+from agent.pods.observed import CrashBackoff, Ending, Failure, Health, Moment, Observed, spec_hash
 from agent.pods.phase import phase
 from agent.pods.reports import same_status
 from agent.pods.status import NodeFacts, go_duration, pod_status
@@ -137,6 +137,18 @@ def test_phase(policy: str, container: ContainerInfo, expected: str) -> None:
 
 def test_a_phase_that_is_final_stays() -> None:
     assert phase(pod({"phase": "Failed"}), seen(info())) == "Failed"
+
+
+def test_a_pod_that_the_node_ends_has_failed_once_it_stopped() -> None:
+    ending = Ending("Evicted", "The node was low on resource: memory. ", 1003.0, disruption=True)
+    stopping = pod_status(pod({"phase": "Running"}), seen(info(), ending=ending), NODE, NOW)
+    assert (stopping["phase"], stopping["reason"]) == ("Running", "Evicted")
+    over = pod_status(pod({"phase": "Running"}), seen(info(State.EXITED, code=137), ending=ending), NODE, NOW)
+    assert (over["phase"], over["reason"], over["message"]) == ("Failed", ending.reason, ending.message)
+    assert conditions(over)["DisruptionTarget"] == ("True", "TerminationByKubelet", ending.message)
+    assert conditions(over)["Ready"] == ("False", "PodFailed", None)
+    unstarted = pod_status(pod(), Observed(ending=ending), NODE, NOW)
+    assert unstarted["phase"] == "Failed"
 
 
 def test_succeeded_and_failed_pods_are_not_ready() -> None:

@@ -67,7 +67,7 @@ def test_defaults() -> None:
         ({"names": {"plural": "crontabs", "kind": "A", "shortNames": ["B"]}}, "spec.names.shortNames[0]", "DNS-1035"),
         ({"versions": []}, "spec.versions", "must have exactly one version marked as storage version"),
         ({"versions": [{"name": "v1", "served": True, "storage": True}]}, SCHEMA, "schemas are required"),
-        ({"conversion": {"strategy": "Webhook"}}, "spec.conversion.strategy", "not supported by this version"),
+        ({"conversion": {"strategy": "Magic"}}, "spec.conversion.strategy", "Unsupported value"),
         ({"preserveUnknownFields": True}, "spec.preserveUnknownFields", "cannot set to true"),
     ],
 )  # fmt: skip
