@@ -18,6 +18,8 @@ from typing import TypeVar
 
 from agent import host
 from agent.certificate import CertificateRenewer
+from agent.eviction.evictor import Evictor
+from agent.eviction.usage import PodUses
 from agent.heartbeat import Heartbeat
 from agent.identity import Identity
 from agent.image_collector import ImageCollector, Limits
@@ -175,6 +177,17 @@ class _Agent:
             self._runtime, lambda: dispatcher.states, tunnel.tell, self._clock, interval=settings.usage_interval
         )
         service("usage", sampler.run())
+        uses = PodUses(lambda: dispatcher.states, sampler, self._runtime, settings.data_dir)
+        evictor = Evictor(
+            dispatcher,
+            self._pressure,
+            lambda: asyncio.to_thread(host.readings, info.data_root, settings.data_dir),
+            uses.of,
+            lambda: collector.collect(everything=True),
+            self._registration.engine_may_have_changed,
+            self._clock,
+        )
+        service("eviction", evictor.run())
         service("housekeeping", self._keep_house())
         service("image collection", collector.run())
         self._registration.network_is("")

@@ -24,5 +24,6 @@ WARM_CLAIMS = Counter(
 STATUS_PATCHES = Counter("longboat_pod_status_patches_total", "Status patches sent, by outcome.", ["outcome"])
 PROBES = Counter("longboat_probe_total", "Probes made.", ["type", "result"])
 STEP_FAILURES = Counter("longboat_pod_step_failures_total", "Steps of pods that failed.", ["step", "reason"])
+EVICTIONS = Counter("longboat_agent_evictions_total", "Pods evicted since the host was short, by signal.", ["signal"])
 IMAGES_REMOVED = Counter("longboat_agent_images_removed_total", "Images removed since nobody used them.")
 EVENTS_DROPPED = Counter("longboat_agent_events_dropped_total", "Events about pods that were not written.")

@@ -19,6 +19,7 @@ from agent.pods.checkpoint import Checkpoints, same_checkpoint
 from agent.pods.events import PodEvents
 from agent.pods.gate import StartGate
 from agent.pods.objects import ObjectCache
+from agent.pods.observed import Ending
 from agent.pods.pool import WarmPool, WarmSandbox
 from agent.pods.probes import ProbeKind, Probes, Verdict
 from agent.pods.probing import Prober
@@ -33,7 +34,7 @@ from agent.pods.volumes.pod_volumes import PodVolumes
 from agent.pods.volumes.tokens import PodTokens
 from agent.pods.warming import Warming
 from agent.pods.worker import PodWorker, apply_verdict
-from agent.runtime.base import EngineEvent, PodIdentity, Runtime, RuntimeFailure
+from agent.runtime.base import EngineEvent, PodIdentity, Runtime, RuntimeFailure, State
 from agent.settings import AgentSettings
 from shared.api.pod import Container, Pod
 from shared.client.base import Client
@@ -173,6 +174,25 @@ class Dispatcher:
         """Ids of the images that containers are made of, or are about to be."""
         found = {info.image_id for state in self.states.values() for info in state.containers.values()}
         return found | {pull.image_id for state in self.states.values() for pull in state.pulls.values()} - {""}
+
+    # --- what the node ends
+
+    def wanted(self) -> list[Pod]:
+        """The pods that are to run here and have not ended."""
+        return [state.pod for state in self.states.values() if state.pod is not None and state.ending is None]
+
+    def end(self, uid: str, ending: Ending, event: str) -> None:
+        """End a pod, and tell it with a warning of reason ``event``."""
+        state = self.states.get(uid)
+        if state is not None and state.pod is not None and state.ending is None:
+            state.ending = ending
+            self.tools.events.warning(state.pod, event, ending.message)
+            self.wake(uid)
+
+    def is_stopped(self, uid: str) -> bool:
+        """Whether nothing of a pod runs any more."""
+        state = self.states.get(uid)
+        return state is None or all(info.state is not State.RUNNING for info in state.containers.values())
 
     # --- what is wanted
 

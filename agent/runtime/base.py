@@ -258,6 +258,10 @@ class Runtime(Protocol):
         """Every container of this agent's pods, running or not; of one pod when ``pod_uid`` is given."""
         ...
 
+    async def container_sizes(self) -> Mapping[str, int]:
+        """Bytes on the disk of what each container of this agent's pods has written, its log included. Slow."""
+        ...
+
     async def process_id(self, container_id: str) -> int:
         """The first process of a running container. Raises RuntimeFailure."""
         ...

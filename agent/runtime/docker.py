@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -41,6 +41,7 @@ from agent.runtime.base import (
 from agent.runtime.docker_engine import DockerEngine, is_conflict
 from agent.runtime.docker_errors import status_of
 from agent.runtime.docker_options import DockerOptions
+from agent.runtime.docker_sizes import container_sizes
 from agent.runtime.docker_spec import container_body, probe_body, sandbox_body
 from agent.runtime.images import PresentImages, parse_reference
 from agent.runtime.orphans import Listed, Orphan, find_orphans
@@ -103,6 +104,9 @@ class DockerRuntime:
     async def list_containers(self, pod_uid: str = "") -> Sequence[ContainerInfo]:
         found = await self._inspect_all([names.CONTAINER, f"{names.POD_UID}={pod_uid}" if pod_uid else names.POD_UID])
         return [names.read_container(one) for one in found]
+
+    async def container_sizes(self) -> Mapping[str, int]:
+        return await container_sizes(self._engine, self._node)
 
     async def process_id(self, container_id: str) -> int:
         """Raises RuntimeFailure."""

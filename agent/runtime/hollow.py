@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.network.base import PortMapping
@@ -77,6 +77,8 @@ class HollowRuntime:
         self.specs: dict[str, ContainerSpec] = {}
         self.images: dict[str, Image] = {}
         self.missing_images: set[str] = set()
+        self.sizes: dict[str, int] = {}
+        """Bytes that containers have written, by id, where it is more than none."""
         self.private_images: dict[str, RegistryAuth] = {}
         """Images that are given to nobody else."""
         self.start_failures: dict[str, str] = {}
@@ -186,6 +188,10 @@ class HollowRuntime:
     async def remove_sandbox(self, sandbox_id: str) -> None:
         await self._call("remove_sandbox", self._latency.remove)
         self.sandboxes.pop(sandbox_id, None)
+
+    async def container_sizes(self) -> Mapping[str, int]:
+        await self._call("container_sizes")
+        return dict.fromkeys(self.containers, 0) | self.sizes
 
     async def image_present(self, image: str) -> Image | None:
         await self._call("image_present")

@@ -34,6 +34,7 @@ class Group:
     memory: Path
     memory_stat: Path
     inactive: str
+    pids: Path
     in_microseconds: bool = False
 
     def read(self) -> Reading:
@@ -42,6 +43,10 @@ class Group:
         spent = 1000 * _line(text, "usage_usec") if self.in_microseconds else int(text)
         used = int(self.memory.read_text())
         return Reading(spent, max(0, used - _line(self.memory_stat.read_text(), self.inactive)))
+
+    def processes(self) -> int:
+        """Raises OSError when the container has gone."""
+        return int(self.pids.read_text())
 
 
 def group_of(process_id: int, root: Path = ROOT, proc: Path = _PROC) -> Group:
@@ -55,11 +60,14 @@ def group_of(process_id: int, root: Path = ROOT, proc: Path = _PROC) -> Group:
         memory = root / "memory" / paths["memory"]
         cpu = root / "cpuacct" / paths["cpuacct"]
         found = Group(
-            cpu / "cpuacct.usage", memory / "memory.usage_in_bytes", memory / "memory.stat", "total_inactive_file"
-        )
+            cpu / "cpuacct.usage", memory / "memory.usage_in_bytes", memory / "memory.stat", "total_inactive_file",
+            root / "pids" / paths.get("pids", "") / "pids.current",
+        )  # fmt: skip
     else:
         own = root / paths.get("", "")
-        found = Group(own / "cpu.stat", own / "memory.current", own / "memory.stat", "inactive_file", True)
+        found = Group(
+            own / "cpu.stat", own / "memory.current", own / "memory.stat", "inactive_file", own / "pids.current", True
+        )
     if not found.memory.exists():
         raise FileNotFoundError(f"no memory group of process {process_id} at {found.memory}")
     return found

@@ -91,6 +91,22 @@ class UsageSampler:
         cpu = self._host.rate_since(before)
         return NodeUsage(timestamp(wall), round(now - before.at, 3), cpu, host.memory, tuple(pods))
 
+    def memory(self, container_id: str) -> int:
+        """Bytes of a running container's working set now; 0 where it is not known. Blocking."""
+        group = self._groups.get(container_id)
+        try:
+            return group.read().memory if group is not None else 0
+        except (OSError, ValueError):
+            return 0  # it has just ended
+
+    def processes(self, container_id: str) -> int:
+        """As ``memory``, the number of its processes."""
+        group = self._groups.get(container_id)
+        try:
+            return group.processes() if group is not None else 0
+        except (OSError, ValueError):
+            return 0
+
     def _began(self, info: ContainerInfo, before: Point | None, now: float) -> Point | None:
         """Where a container's window begins: at the last reading, else at its start, if that was since then."""
         if before is not None or info.started_at is None:

@@ -11,13 +11,14 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.agent_host import Host, hollow_host
 from tests.cluster import Cluster
 from tests.docker_cluster import DockerCluster, running_cluster
 from tests.hollow import hollow_cluster
@@ -278,3 +279,10 @@ def _wait_for(condition, seconds: float, explain) -> None:  # type: ignore[no-un
 
 def _last_lines(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
+    """A server in this process with one host that only pretends."""
+    async with hollow_host(tmp_path) as found:
+        yield found
