@@ -38,6 +38,8 @@ from agent.runtime.base import EngineInfo, Image, RuntimeFailure
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.docker_options import DockerOptions
 from agent.settings import AgentSettings
+from agent.shutdown import GracefulShutdown, is_host_stopping
+from agent.static_pods.source import StaticPods
 from agent.streams.dial import Dialler
 from agent.streams.metrics import metrics
 from agent.streams.remote_command import RemoteCommands
@@ -85,10 +87,11 @@ async def run_agent(settings: AgentSettings) -> None:
             settings.data_dir, settings.server, _token(settings), settings.node_name, clock=clock, progress=logger.info
         )
         async with Supervisor() as supervisor:
+            agent = _Agent(settings, identity, supervisor, clock)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, supervisor.stop)
-            supervisor.service("agent", _Agent(settings, identity, supervisor, clock).run())
+                loop.add_signal_handler(number, agent.leave)
+            supervisor.service("agent", agent.run())
     finally:
         os.close(lock)
 
@@ -106,6 +109,8 @@ class _Agent:
         self._prober = NetworkProber(self._runtime)
         self._offline = False
         """The server could not be reached when the agent started."""
+        self._shutdown: GracefulShutdown | None = None
+        self._leaving = False
         self._pressure = Pressure(settings.reserves, clock, settings.eviction_pressure_transition_period)
         self._registration = NodeRegistration(
             self._client,
@@ -131,6 +136,21 @@ class _Agent:
             await self._client.close()
             await self._network.close()
             await self._runtime.close()
+
+    def leave(self) -> None:
+        """End: after the pods where the host shuts down, at once when asked again."""
+        if self._leaving or self._shutdown is None:
+            self._supervisor.stop()
+        else:
+            self._leaving = True
+            self._supervisor.spawn("leave", self._leave(self._shutdown))
+
+    async def _leave(self, shutdown: GracefulShutdown) -> None:
+        try:
+            if await is_host_stopping():
+                await shutdown.run()
+        finally:
+            self._supervisor.stop()
 
     async def _start(self) -> None:
         settings, service = self._settings, self._supervisor.service
@@ -162,8 +182,16 @@ class _Agent:
         )
         dispatcher = self._dispatcher(info, collector)
         await self._patiently("what runs here cannot be looked at", dispatcher.adopt)
+        self._shutdown = GracefulShutdown(
+            dispatcher, self._registration, self._clock,
+            grace=settings.shutdown_grace_period, critical=settings.shutdown_grace_period_critical_pods,
+        )  # fmt: skip
         cache = Cache(PODS)
         dispatcher.start(cache, 0.0 if self._offline else OFFLINE_AFTER)
+        if settings.pod_manifest_path is not None:
+            statics = StaticPods(settings.pod_manifest_path, self._node_name, dispatcher, self._client, cache)
+            await statics.look()
+            service("static pods", statics.run())
         selector = f"spec.nodeName={self._node_name}"
         reflector = Reflector(self._client, PODS, cache, field_selector=selector, backoff=_WATCH_AGAIN, rng=self._rng)
         service("pod watch", reflector.run())

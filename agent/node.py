@@ -88,7 +88,7 @@ class NodeRegistration:
         self._written_at = 0.0
         self._previous = Previous()
         self._wake = asyncio.Event()
-        self._force = False
+        self._force = self._shutting_down = False
         self._lock = asyncio.Lock()
         self.internal_ip = node_ip
         """The address in status; known after ``register``."""
@@ -158,6 +158,11 @@ class NodeRegistration:
         if self._written is not None and ready != node_status.ready_status(self._written):
             self._force = True
             self._wake.set()
+
+    async def shutting_down(self) -> None:
+        """Tell that the host shuts down: Ready is False from now on. Raises StatusErrors."""
+        self._shutting_down = True
+        await self.sync()
 
     async def run(self) -> None:
         """Keep the status true until cancelled. ``register`` comes first."""
@@ -244,6 +249,7 @@ class NodeRegistration:
             reserves=self._pressure.reserves,
             pressed=self._pressure.conditions,
             images=self._images,
+            shutting_down=self._shutting_down,
         )
 
     async def _list_images(self) -> None:

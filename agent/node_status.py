@@ -43,6 +43,7 @@ class Observed:
     pressed: frozenset[str] = frozenset()
     """Conditions such as MemoryPressure that are so now, or were a short while ago."""
     images: tuple[Image, ...] = ()
+    shutting_down: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,8 @@ def conditions(observed: Observed, previous: Previous, now: datetime) -> list[JS
         problems.append("container runtime status check may not have completed yet")
     if observed.network_problem:
         problems.append(f"container runtime network not ready: {observed.network_problem}")
+    if observed.shutting_down:
+        problems.append("node is shutting down")
     ready = not problems
     message = "kubelet is posting ready status" if ready else ", ".join(problems)
     found.append((READY, "True" if ready else "False", "KubeletReady" if ready else "KubeletNotReady", message))

@@ -10,6 +10,9 @@ from shared.api import names
 from shared.settings import SettingsError, check_logging, setting
 from shared.usage import INTERVAL, STALE
 
+LONGEST_SHUTDOWN = 80.0
+"""Seconds; the unit gives the agent some more (TimeoutStopSec of ``deploy.services``)."""
+
 
 @dataclass(frozen=True)
 class AgentSettings:
@@ -82,6 +85,19 @@ class AgentSettings:
     image_gc_low_threshold: int = setting(80, "How full it is when enough of them went.", unit="percent")
     minimum_image_ttl: float = setting(120.0, "How long an image is kept at least.", unit="seconds")
 
+    shutdown_grace_period: float = setting(
+        30.0,
+        "How long pods have to end when the host shuts down (where systemd runs the agent); 0 leaves that to Docker.",
+        unit="seconds",
+    )
+    shutdown_grace_period_critical_pods: float = setting(
+        10.0, "How much of it, at its end, is for critical pods.", unit="seconds"
+    )
+
+    pod_manifest_path: Path | None = setting(
+        None, "A directory of pods that this host runs by itself, a file each (static pods).", metavar="DIR"
+    )
+
     usage_interval: float = setting(
         INTERVAL, "How often it is looked at what the node and its pods use (`kubectl top`).", unit="seconds"
     )
@@ -100,6 +116,11 @@ class AgentSettings:
             raise SettingsError(
                 f"--image-gc-low-threshold: {self.image_gc_low_threshold} is not between 0 and "
                 f"--image-gc-high-threshold, which is {self.image_gc_high_threshold} (100 at most: never)"
+            )
+        if not 0 <= self.shutdown_grace_period_critical_pods <= self.shutdown_grace_period <= LONGEST_SHUTDOWN:
+            raise SettingsError(
+                "--shutdown-grace-period and --shutdown-grace-period-critical-pods: the latter is part of the former, "
+                f"which is {LONGEST_SHUTDOWN:g} seconds at most"
             )
         check_logging(self.log_level, self.log_format)
         if self.node_ip and names.ip(self.node_ip):

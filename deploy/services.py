@@ -101,7 +101,7 @@ class Systemd:
         return (
             f"{MARK}[Unit]\nDescription=Longboat {service.name}\nAfter={service.after}\nWants=network-online.target\n"
             f"StartLimitIntervalSec=0\n\n[Service]\nExecStart={command}\n{environ}"
-            "Restart=always\nRestartSec=1\nKillMode=mixed\nTimeoutStopSec=30\nLimitNOFILE=65536\n\n"
+            "Restart=always\nRestartSec=1\nKillMode=mixed\nTimeoutStopSec=90\nLimitNOFILE=65536\n\n"
             "[Install]\nWantedBy=multi-user.target\n"
         )
 

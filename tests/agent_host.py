@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -76,8 +76,10 @@ class Host:
         self.reachable.set()
 
     @asynccontextmanager
-    async def agent(self, online: bool = True, **settings: Any) -> AsyncIterator[Dispatcher]:
-        """An agent process' life."""
+    async def agent(
+        self, online: bool = True, prepare: Callable[[Dispatcher], Awaitable[Any]] | None = None, **settings: Any
+    ) -> AsyncIterator[Dispatcher]:
+        """An agent process' life; ``prepare`` is awaited before it looks at its pods."""
         options = {"warm_pool": 0, "warm_pool_minimum": 0, "volume_refresh": 0.2} | settings
         prober = NetworkProber(self.runtime)
         await self.network.setup("10.7.0.0/24")
@@ -96,6 +98,8 @@ class Host:
             )
             dispatcher.tools.events._lag = 0.0
             await dispatcher.adopt()
+            if prepare is not None:
+                await prepare(dispatcher)
             cache = Cache(PODS)
             dispatcher.start(cache, 5.0 if online else 0.05)
             if online:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 from agent import metrics
@@ -37,6 +38,7 @@ from agent.pods.worker import PodWorker, apply_verdict
 from agent.runtime.base import EngineEvent, PodIdentity, Runtime, RuntimeFailure, State
 from agent.settings import AgentSettings
 from shared.api.pod import Container, Pod
+from shared.api.static_pods import MIRROR
 from shared.client.base import Client
 from shared.client.cache import Cache
 from shared.work.backoff import Backoff
@@ -48,6 +50,7 @@ logger = logging.getLogger(__name__)
 
 OFFLINE_AFTER = 5.0
 """Seconds that a starting agent gives the server to list its pods."""
+REFUSED = "Pod was rejected as the node is shutting down."
 _LOOK_BACKOFF = Backoff(1.0, 15.0)
 
 
@@ -78,7 +81,9 @@ class Dispatcher:
         self._idle = asyncio.Event()
         self._idle.set()
         self._look = asyncio.Event()
-        self._synced = False
+        self._worked = asyncio.Event()
+        """Set whenever a pod was worked on."""
+        self._closed = self._synced = False
         self._warming = Warming(self._idle.wait)
         objects = ObjectCache(client, clock, ttl=settings.object_ttl, copies=data_dir / "memory" / "objects")
         self.tools = Tools(
@@ -194,9 +199,59 @@ class Dispatcher:
         state = self.states.get(uid)
         return state is None or all(info.state is not State.RUNNING for info in state.containers.values())
 
+    def close(self) -> None:
+        """Refuse pods that come from now on: the host shuts down."""
+        self._closed = True
+
+    async def stopped(self, uids: Iterable[str]) -> None:
+        """Return once nothing of these pods runs any more."""
+        waiting = set(uids)
+        while waiting := {uid for uid in waiting if not self.is_stopped(uid)}:
+            self._worked.clear()
+            await self._worked.wait()
+
+    async def told(self, uids: Iterable[str], timeout: float) -> None:
+        """Return once the server knows the status of these pods and their events, or after ``timeout`` seconds."""
+        tools = self.tools
+        await asyncio.gather(tools.events.flush(timeout), *(tools.reports.flush(uid, timeout) for uid in uids))
+
+    # --- pods out of files
+
+    def run_static(self, pod: Pod) -> None:
+        """Run a pod of this host's own. Its uid is not that of its mirror."""
+        meta = pod.metadata
+        state = self.states.setdefault(meta.uid, PodState(PodIdentity(meta.uid, meta.namespace, meta.name)))
+        state.pod, state.static, state.authoritative, state.unsaved = pod, True, True, True
+        state.cleaned = state.deleted = False
+        self.wake(meta.uid)
+
+    def drop_static(self, uid: str) -> None:
+        """End one: its file is gone."""
+        state = self.states.get(uid)
+        if state is not None:
+            state.pod, state.authoritative = None, True
+            self.wake(uid)
+
+    def _mirrored(self, old: Pod | None, new: Pod | None) -> bool:
+        """Whether a change is one of a mirror, which says how the API shows a static pod and is not run."""
+        found = False
+        for pod, shown in ((old, None), (new, new)):
+            uid = pod.metadata.annotations.get(MIRROR) if pod is not None else None
+            if uid is None or pod is None:
+                continue
+            found = True
+            if shown is None:
+                self.tools.reports.forget(pod.metadata.uid)
+            if (state := self.states.get(uid)) is not None and state.static:
+                state.mirror = shown
+                self.wake(uid)
+        return found
+
     # --- what is wanted
 
     def _changed(self, old: Pod | None, new: Pod | None) -> None:
+        if self._mirrored(old, new):
+            return
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
             state = self.states.get(old.metadata.uid)
             if state is not None:
@@ -213,6 +268,8 @@ class Dispatcher:
             state.first_seen = tools.clock.monotonic()
             self.states[meta.uid] = state
             self._measure_seen(pod)
+            if self._closed:
+                state.ending = Ending("NodeShutdown", REFUSED, state.first_seen)
         if not state.authoritative:
             state.learn_status(pod, tools.now())
         if state.pod is None or not same_checkpoint(state.pod, pod):
@@ -281,6 +338,7 @@ class Dispatcher:
             self._queue.done(uid)
             self._slots.release()
             self._active -= 1
+            self._worked.set()
             if self._active == 0 and len(self._queue) == 0:
                 self._idle.set()
 

@@ -67,6 +67,14 @@ class PodEvents:
         except asyncio.QueueFull:
             metrics.EVENTS_DROPPED.inc()
 
+    async def flush(self, timeout: float) -> None:
+        """Return once everything so far is written, or after ``timeout`` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._queue.join()
+        except TimeoutError:
+            logger.info("events were not written in time", extra={"left": self._queue.qsize()})
+
     async def run(self) -> None:
         """Write until cancelled. What the server refuses, or cannot take now, is dropped: events are no truth."""
         while True:

@@ -17,6 +17,8 @@ def find_pod(states: Mapping[str, PodState], namespace: str, name: str, uid: str
     state = states.get(uid)
     if state is None and not uid:
         state = next((each for each in states.values() if _is_named(each, namespace, name)), None)
+    elif state is None:
+        state = next((each for each in states.values() if each.mirror and each.mirror.metadata.uid == uid), None)
     if state is None:
         raise NotFound(f'pod "{name}" not found on this node', kind="pods", name=name)
     return state

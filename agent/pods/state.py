@@ -50,6 +50,10 @@ class PodState:
     cleaned: bool = False
     deleted: bool = False
     ending: Ending | None = None
+    static: bool = False
+    """The pod is this host's own, out of a file."""
+    mirror: Pod | None = None
+    """What the API shows of a static pod."""
     stale: bool = False
     """The engine is to be asked again before the next decision."""
     starting: set[str] = field(default_factory=set)

@@ -224,7 +224,10 @@ class PodWorker:
         self._announce(state, pod, status)
         self._count(state, status)
         state.reported = status
-        self._tools.reports.publish(pod, status)
+        if not state.static:
+            self._tools.reports.publish(pod, status)
+        elif state.mirror is not None:
+            self._tools.reports.publish(state.mirror, status)
 
     def _announce(self, state: PodState, pod: Pod, status: JSON) -> None:
         """A BackOff event for each container that begins to wait for its restart."""

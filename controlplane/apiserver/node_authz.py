@@ -104,6 +104,8 @@ class NodeAuthority:
         verb, sub = attributes.verb, attributes.subresource
         if verb in ("list", "watch"):
             return not sub and _selects(attributes.field_selector, "spec.nodeName", node)
+        if verb == "create" and not sub:
+            return True  # a mirror of a static pod: ``mirror_pods`` looks at the object
         if not attributes.name or (verb, sub) not in (
             ("get", ""), ("delete", ""), ("patch", "status"), ("update", "status"), ("get", "status"),
         ):  # fmt: skip

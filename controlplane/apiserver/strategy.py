@@ -16,11 +16,12 @@ from controlplane.apiserver.identity import Attributes
 from controlplane.apiserver.kinds import causes
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.kinds.metadata import validate_metadata
+from controlplane.apiserver.mirror_pods import restrict_mirror_pod
 from controlplane.apiserver.node_authz import restrict_node
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.schema import check, prune_nulls
 from shared.api.errors import BadRequest, Cause, Conflict, Forbidden, InternalError
-from shared.api.kinds import LEASES, NAMESPACES, NODE_LEASE_NAMESPACE
+from shared.api.kinds import LEASES, NAMESPACES, NODE_LEASE_NAMESPACE, PODS
 from shared.api.meta import JSON
 
 MAX_GENERATED = 63 - 5
@@ -249,6 +250,8 @@ def _restrict(api: ApiServer, request: Request, verb: str, obj: JSON, old: JSON 
     resource = request.kind.resource
     for restriction in api.restrictions:
         restriction(request.user, resource.group, resource.plural, obj, old)
+    if old is None and resource == PODS and not request.subresource:
+        restrict_mirror_pod(request.user, obj)
     if (resource.group, resource.plural) == ("", "nodes"):
         attributes = Attributes(
             verb, "", "", resource.version, "nodes", request.subresource, name=obj["metadata"].get("name") or ""

@@ -48,7 +48,7 @@ async def test_events_tell_the_story_of_a_start(host: Host) -> None:
     async with host.agent() as agent:
         await host.create()
         await host.until(host.ready)
-        await agent.tools.events._queue.join()
+        await agent.tools.events.flush(10)
         assert [reason for reason, _ in await host.reasons()].count("Started") == 1
         assert {reason for reason, _ in await host.reasons()} == {"Pulling", "Pulled", "Created", "Started"}
 
@@ -290,7 +290,7 @@ async def test_a_failed_liveness_probe_restarts_the_container(host: Host) -> Non
         await host.until(host.ready)
         host.runtime.exec_results["c"] = ExecResult(1, b"bad")
         await host.until(lambda: (s := host.status()) is not None and s.restart_count >= 1)
-        await agent.tools.events._queue.join()
+        await agent.tools.events.flush(10)
         assert ("Unhealthy", "Liveness probe failed: bad") in await host.reasons()
         assert ("Killing", "Container c failed liveness probe, will be restarted") in await host.reasons()
 
@@ -438,7 +438,7 @@ async def test_a_private_image_is_pulled_with_the_pods_secret(host: Host) -> Non
         await host.client.create(SECRETS, secret, "default")
         await host.skip(10.1)
         await host.until(host.ready)
-        await agent.tools.events._queue.join()
+        await agent.tools.events.flush(10)
     told = "Unable to retrieve some image pull secrets (pull); attempting to pull the image may not succeed."
     assert ("FailedToRetrieveImagePullSecret", told) in await host.reasons()
 
@@ -454,6 +454,6 @@ async def test_a_pod_whose_time_is_over_fails(host: Host) -> None:
         found = host.pod()
         assert found is not None
         assert found.status.reason == "DeadlineExceeded"
-        await agent.tools.events._queue.join()
+        await agent.tools.events.flush(10)
         told = "Pod was active on the node longer than the specified deadline"
         assert ("DeadlineExceeded", told) in await host.reasons()

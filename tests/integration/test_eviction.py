@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from agent.eviction.evictor import Evictor
+from agent.eviction.ranking import CRITICAL_PRIORITY
 from agent.eviction.usage import PodUses
 from agent.host import FileSystem, Readings
+from agent.pods.dispatcher import REFUSED
 from agent.pressure import Pressure
+from agent.shutdown import ENDED, GracefulShutdown
 from agent.thresholds import Reserves
-from shared.api.kinds import PODS
+from shared.api.kinds import PODS, PRIORITY_CLASSES
 from shared.work.clock import SystemClock
 from tests.agent_host import Host
 
@@ -113,3 +116,43 @@ async def test_with_nothing_that_may_go_it_goes_on_looking(host: Host, tmp_path:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+class Node:
+    """Notes that it was told."""
+
+    def __init__(self, host: Host) -> None:
+        self._host, self.running_then = host, -1
+
+    async def shutting_down(self) -> None:
+        self.running_then = len(self._host.running())
+
+
+async def test_a_host_that_shuts_down_ends_critical_pods_last_and_takes_no_more(host: Host) -> None:
+    async with host.agent() as agent:
+        await host.create("plain")
+        name = "system-cluster-critical"
+        await host.client.create(PRIORITY_CLASSES, {"metadata": {"name": name}, "value": CRITICAL_PRIORITY})
+        await host.create("critical", priorityClassName=name)
+        await host.until(lambda: len(host.running()) == 2)
+        ended: list[str] = []
+        stop = host.runtime.stop_container
+
+        async def noting(container_id: str, grace_seconds: int) -> None:
+            ended.append(host.runtime.containers[container_id].pod.name)
+            await stop(container_id, grace_seconds)
+
+        host.runtime.stop_container = noting  # type: ignore[method-assign]
+        node = Node(host)
+        async with asyncio.timeout(20):
+            await GracefulShutdown(agent, node, SystemClock(), grace=15, critical=10).run()
+        assert (ended, node.running_then, host.running()) == (["plain", "critical"], 2, [])
+        for name in ended:
+            await host.until(lambda name=name: host.phase(name) == "Failed")
+            found = host.pod(name)
+            assert (found.status.reason, found.status.message) == ("Terminated", ENDED)
+        await host.create("late")
+        late = await host.until(lambda: (p := host.pod("late")) is not None and p.status.phase == "Failed" and p)
+        assert (late.status.reason, late.status.message) == ("NodeShutdown", REFUSED)
+        assert "create_container" in host.runtime.calls
+        assert host.runtime.calls["create_container"] == 2

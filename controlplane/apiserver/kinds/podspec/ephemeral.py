@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from controlplane.apiserver.kinds.causes import forbidden, not_found
 from shared.api.errors import Cause
 from shared.api.meta import JSON
+from shared.api.static_pods import MIRROR
 
 _ALLOWED = frozenset(
     (
@@ -20,9 +21,6 @@ _ALLOWED = frozenset(
     )
 )  # fmt: skip
 _CANNOT = "cannot be set for an Ephemeral Container"
-
-STATIC_POD = "kubernetes.io/config.mirror"
-"""The annotation of a pod that its node made."""
 
 
 def validate_ephemeral_containers(
@@ -49,7 +47,7 @@ def validate_ephemeral_containers(
 def validate_ephemeral_update(pod: JSON, old: JSON) -> list[Cause]:
     """Nothing of what there was may change or go."""
     path = "spec.ephemeralContainers"
-    if STATIC_POD in (old["metadata"].get("annotations") or {}):
+    if MIRROR in (old["metadata"].get("annotations") or {}):
         return [forbidden("", "static pods do not support ephemeral containers")]
     new: Sequence[JSON] = pod["spec"].get("ephemeralContainers") or ()
     by_name = {container.get("name"): container for container in new}
