@@ -133,8 +133,7 @@ class PolicyAdmission:
                 spec: JSON = binding["spec"]
                 if self._matches(spec.get("matchResources"), request, operation, obj, old, optional=True):
                     name = binding["metadata"]["name"]
-                    with authorization.asking(self._api.decide, request.user):
-                        failures = list(self._failures(policy, spec, request, seen, budget))
+                    failures = await self._failures(policy, spec, request, seen, budget)
                     for failure in failures:
                         _act(request, policy.name, name, spec.get("validationActions") or (), failure, obj or old)
 
@@ -174,14 +173,23 @@ class PolicyAdmission:
                 seen["namespaceObject"] = expressions.visible(entry.tree(), schema.shape(cache.kind))
         return seen
 
-    def _failures(
+    async def _failures(
         self, policy: Policy, binding: JSON, request: Request, seen: JSON, budget: Budget
-    ) -> Iterator[Failure]:
+    ) -> list[Failure]:
         """The validations that do not hold; notes what the policy wants in the audit log."""
         try:
             if policy.broken:
                 raise CelError(policy.broken)
-            params = self._params(policy.spec.get("paramKind"), binding.get("paramRef"), request)
+            params = await self._params(policy.spec.get("paramKind"), binding.get("paramRef"), request)
+        except CelError as error:
+            return [] if policy.ignores_failures else [Failure(0, Invalid.reason, str(error))]
+        with authorization.asking(self._api.decide, request.user):
+            return list(self._judged(policy, params, request, seen, budget))
+
+    def _judged(
+        self, policy: Policy, params: list[Any], request: Request, seen: JSON, budget: Budget
+    ) -> Iterator[Failure]:
+        try:
             for param in params:
                 about = {**seen, "params": param}
                 if not expressions.all_match(policy.conditions, about, budget):
@@ -195,8 +203,9 @@ class PolicyAdmission:
             if not policy.ignores_failures:
                 yield Failure(0, Invalid.reason, str(error))
 
-    def _params(self, kind: JSON | None, ref: JSON | None, request: Request) -> list[Any]:
-        """The parameters that a binding refers to; one None where the policy has none. Raises CelError."""
+    async def _params(self, kind: JSON | None, ref: JSON | None, request: Request) -> list[Any]:
+        """The parameters that a binding refers to; one None where the policy has none. Raises CelError, also where a
+        conversion webhook cannot say what they are."""
         if kind is None:
             return [None]
         if ref is None:
@@ -216,7 +225,11 @@ class PolicyAdmission:
             found = [entry for entry in cache.entries(namespace) if selector.matches(entry.labels)]
         if not found and ref.get("parameterNotFoundAction") != "Allow":
             raise CelError("no params found for policy binding with `Deny` parameterNotFoundAction")
-        return [expressions.visible(entry.tree(), shape) for entry in found]
+        try:
+            shown = await self._api.conversions.show(row, found)
+        except StatusError as error:
+            raise CelError(error.message) from error
+        return [expressions.visible(entry.tree(), shape) for entry in shown]
 
     def _kind(self, wanted: JSON) -> Kind | None:
         name = wanted.get("apiVersion"), wanted.get("kind")

@@ -14,10 +14,16 @@ from aiohttp.test_utils import TestClient
 
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.policies.admission import PolicyAdmission
 from controlplane.apiserver.webhooks.caller import Caller
 from controlplane.apiserver.webhooks.conversion import MOST_OBJECTS, ConversionWebhooks
 from shared.api.errors import Invalid
-from shared.api.kinds import CUSTOM_RESOURCE_DEFINITIONS
+from shared.api.kinds import (
+    CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICY_BINDINGS,
+)
 from shared.client.base import PatchType
 from shared.work.supervisor import Supervisor
 from tests.converter import GROUP, Converter
@@ -370,3 +376,25 @@ async def test_objects_go_with_their_definition(call: Call, api: ApiServer, webh
     async with asyncio.timeout(10):
         while any(item.metadata.name == name for item in (await client.list(CUSTOM_RESOURCE_DEFINITIONS)).items):
             await asyncio.sleep(0.01)
+
+
+async def test_a_policys_parameters_are_of_the_version_it_names(call: Call, api: ApiServer, webhook: Converter) -> None:
+    api.admission.append(PolicyAdmission(api))
+    await call("POST", NEW, new(host="no"))
+    client = LocalClient(api)
+    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]
+    spec = {
+        "matchConstraints": {"resourceRules": rules},
+        "paramKind": {"apiVersion": f"{GROUP}/v1alpha1", "kind": "Address"},
+        "validations": [{"expression": "params.spec.hostPort != 'no:1'", "messageExpression": "params.spec.hostPort"}],
+    }  # fmt: skip
+    await client.create(VALIDATING_ADMISSION_POLICIES, {"metadata": {"name": "p"}, "spec": spec})
+    reference = {"name": "a", "parameterNotFoundAction": "Deny"}
+    binding = {"policyName": "p", "validationActions": ["Deny"], "paramRef": reference}
+    await client.create(VALIDATING_ADMISSION_POLICY_BINDINGS, {"metadata": {"name": "b"}, "spec": binding})
+    with pytest.raises(Invalid, match="no:1"):
+        await client.create(CONFIG_MAPS, {"metadata": {"name": "c"}}, "g")
+    webhook.answer = broken
+    await call("PATCH", f"{NEW}/a", {"spec": {"host": "yes"}}, MERGE)
+    with pytest.raises(Invalid, match="no idea"):
+        await client.create(CONFIG_MAPS, {"metadata": {"name": "c"}}, "g")
