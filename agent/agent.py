@@ -215,6 +215,7 @@ class _Agent:
             self._registration.engine_may_have_changed,
             self._clock,
         )
+        dispatcher.refuses = evictor.refuses
         service("eviction", evictor.run())
         service("housekeeping", self._keep_house())
         service("image collection", collector.run())

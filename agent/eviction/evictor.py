@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from agent import metrics
-from agent.eviction.ranking import DISKS, ORDER, Use, message, ranked
+from agent.eviction.ranking import DISKS, ORDER, Use, may_come, message, ranked, refusal
 from agent.host import Readings
 from agent.pods.observed import Ending
 from agent.pressure import Pressure
@@ -76,6 +76,13 @@ class Evictor:
                 await self.look()
             except (RuntimeFailure, OSError) as error:
                 logger.warning("cannot look what the host is short of", extra={"error": str(error)})
+
+    def refuses(self, pod: Pod) -> Ending | None:
+        """Why a pod that has just been bound to this node is not taken in."""
+        conditions = self._pressure.conditions
+        if may_come(pod, conditions):
+            return None
+        return Ending("Evicted", refusal(conditions), self._clock.monotonic())
 
     async def look(self) -> str:
         """The uid of the pod that was ended, if one was. Raises RuntimeFailure, OSError."""

@@ -6,17 +6,20 @@ scheduling-eviction/node-pressure-eviction/#pod-selection-for-kubelet-eviction).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from agent.pods.observed import is_sidecar
 from agent.pods.phase import TERMINAL
+from agent.pods.resources import BEST_EFFORT, qos_class
 from agent.thresholds import IMAGE_DISK, IMAGE_INODES, MEMORY, NODE_DISK, NODE_INODES, PROCESSES, Shortage
 from shared.api import quantity
 from shared.api.pod import Container, Pod
 
 CRITICAL_PRIORITY = 2_000_000_000
 """Pods from here on are never evicted (scheduling.SystemCriticalPriority)."""
+
+MEMORY_TAINT = "node.kubernetes.io/memory-pressure"
 
 ORDER = (MEMORY, PROCESSES, NODE_DISK, IMAGE_DISK, NODE_INODES, IMAGE_INODES)
 """Signals, the first of which is acted on first: memory, as the kernel would act otherwise."""
@@ -47,6 +50,25 @@ def may_go(pod: Pod) -> bool:
         and pod.metadata.deletion_timestamp is None
         and pod.status.phase not in TERMINAL
     )
+
+
+def may_come(pod: Pod, conditions: Collection[str]) -> bool:
+    """Whether a pod that was bound to this node is taken in while it has ``conditions`` (eviction_manager.go, Admit):
+    when only memory is short all but those that ask for none, else critical ones alone."""
+    if not conditions or pod.spec.priority >= CRITICAL_PRIORITY:
+        return True
+    if set(conditions) != {"MemoryPressure"}:
+        return False
+    return qos_class(pod) != BEST_EFFORT or any(
+        toleration.effect in ("", "NoSchedule")
+        and (toleration.key == MEMORY_TAINT or (not toleration.key and toleration.operator == "Exists"))
+        for toleration in pod.spec.tolerations
+    )
+
+
+def refusal(conditions: Collection[str]) -> str:
+    """What a pod is told that may not come."""
+    return f"The node had condition: [{' '.join(sorted(conditions))}]. "
 
 
 def ranked(uses: Iterable[Use], signal: str) -> list[Use]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from agent import metrics
@@ -81,6 +81,8 @@ class Dispatcher:
         self._idle = asyncio.Event()
         self._idle.set()
         self._look = asyncio.Event()
+        self.refuses: Callable[[Pod], Ending | None] = lambda pod: None
+        """Says why a pod that comes is not taken in."""
         self._worked = asyncio.Event()
         """Set whenever a pod was worked on."""
         self._closed = self._synced = False
@@ -268,8 +270,8 @@ class Dispatcher:
             state.first_seen = tools.clock.monotonic()
             self.states[meta.uid] = state
             self._measure_seen(pod)
-            if self._closed:
-                state.ending = Ending("NodeShutdown", REFUSED, state.first_seen)
+            if pod.status.start_time is None:
+                self._admit(state, pod)
         if not state.authoritative:
             state.learn_status(pod, tools.now())
         if state.pod is None or not same_checkpoint(state.pod, pod):
@@ -278,6 +280,14 @@ class Dispatcher:
             state.cleaned = state.deleted = False
         state.pod, state.authoritative = pod, True
         self.wake(meta.uid)
+
+    def _admit(self, state: PodState, pod: Pod) -> None:
+        """Refuse a pod that this node cannot take: it has Failed before anything of it ran."""
+        if self._closed:
+            state.ending = Ending("NodeShutdown", REFUSED, state.first_seen)
+        elif (refused := self.refuses(pod)) is not None:
+            state.ending = refused
+            self.tools.events.warning(pod, refused.reason, refused.message)
 
     def _measure_seen(self, pod: Pod) -> None:
         bound = next((c.last_transition_time for c in pod.status.conditions if c.type == "PodScheduled"), None)

@@ -81,6 +81,21 @@ async def test_the_pod_furthest_above_its_request_goes_and_the_node_says_so(host
         assert len(host.running()) == 1
 
 
+async def test_a_pod_that_comes_under_pressure_fails_at_once(host: Host, tmp_path: Path) -> None:
+    async with host.agent() as agent:
+        short = Short(host, agent, {}, tmp_path)
+        agent.refuses = short.evictor.refuses
+        short.readings = FULL
+        await short.evictor.look()
+        await host.create()
+        await host.until(lambda: host.phase() == "Failed")
+        found = host.pod()
+        assert (found.status.reason, found.status.message) == ("Evicted", "The node had condition: [DiskPressure]. ")
+        assert not host.runtime.containers
+        await agent.tools.events.flush(10)
+        assert ("Evicted", "The node had condition: [DiskPressure]. ") in await host.reasons()
+
+
 async def test_unused_images_go_before_pods(host: Host, tmp_path: Path) -> None:
     async with host.agent() as agent:
         await host.create()

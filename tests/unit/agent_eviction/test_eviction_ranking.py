@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.eviction.ranking import CRITICAL_PRIORITY, Use, may_go, message, ranked, requested
+from agent.eviction.ranking import CRITICAL_PRIORITY, Use, may_come, may_go, message, ranked, requested
 from agent.eviction.usage import folder_size
 from agent.thresholds import Shortage
 from shared.api.pod import Pod
@@ -18,7 +18,7 @@ MB = 1 << 20
 
 def pod(name: str, memory: str = "", *, phase: str = "Running", **spec: Any) -> Pod:
     requests = {"memory": memory} if memory else {}
-    tree = {
+    tree: dict[str, Any] = {
         "metadata": {"name": name, "namespace": "g", "uid": name},
         "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": requests}}]} | spec,
         "status": {"phase": phase},
@@ -44,6 +44,29 @@ def use(name: str, used: int, memory: str = "", **spec: Any) -> Use:
 )
 def test_order(uses: list[Use], order: list[str]) -> None:
     assert [each.pod.metadata.name for each in ranked(uses, "memory.available")] == order
+
+
+GUARANTEED = {"containers": [{"name": "c", "image": "i", "resources": {
+    "limits": {"cpu": "1", "memory": "1Mi"}, "requests": {"cpu": "1", "memory": "1Mi"}}}]}  # fmt: skip
+TOLERANT = {"tolerations": [{"key": "node.kubernetes.io/memory-pressure", "operator": "Exists"}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "conditions", "comes"),
+    [
+        ({}, (), True),
+        ({}, ("MemoryPressure",), False),
+        (GUARANTEED, ("MemoryPressure",), True),
+        (TOLERANT, ("MemoryPressure",), True),
+        ({"tolerations": [{"operator": "Exists"}]}, ("MemoryPressure",), True),
+        ({"tolerations": [{"operator": "Exists", "effect": "NoExecute"}]}, ("MemoryPressure",), False),
+        (GUARANTEED, ("DiskPressure",), False),
+        (TOLERANT, ("DiskPressure", "MemoryPressure"), False),
+        ({"priority": CRITICAL_PRIORITY}, ("DiskPressure", "PIDPressure"), True),
+    ],
+)
+def test_who_is_taken_in_under_pressure(spec: dict[str, Any], conditions: tuple[str, ...], comes: bool) -> None:
+    assert may_come(pod("p", **spec), conditions) is comes
 
 
 def test_a_pod_that_is_going_is_not_evicted() -> None:
