@@ -12,7 +12,7 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from aiohttp import web
@@ -61,9 +61,11 @@ from controlplane.apiserver.streams.remote_command import RemoteCommands
 from controlplane.apiserver.tokens import BootstrapTokens
 from controlplane.apiserver.usage.handler import Metrics
 from controlplane.apiserver.usage.latest import LatestUsage
+from controlplane.apiserver.webhooks import configuration
 from controlplane.apiserver.webhooks.admission import WebhookAdmission
 from controlplane.apiserver.webhooks.caller import Caller
 from controlplane.apiserver.webhooks.conversion import ConversionWebhooks
+from controlplane.apiserver.webhooks.proofs import Proofs
 from controlplane.controllers import system_namespaces
 from controlplane.controllers.kubernetes_service import Address, usable
 from controlplane.controllers.taint_eviction import NODE, by_node
@@ -98,6 +100,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
     connections.explain_failed_handshakes()
     host, port = split_address(settings.listen, "--listen")
     providers = _providers(settings)
+    proofs = _proofs(settings, clock)
     listener = _listen(host, port)
     advertise = settings.advertise or f"{outward_address() or '127.0.0.1'}:{port}"
     advertised_host, advertised_port = split_address(advertise, "--advertise")
@@ -147,7 +150,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
         stack.push_async_callback(caller.close)
         origin = f"https://{advertise}"
         app, registration = _wire(
-            settings, api, leader, keys, origin, clock, auditor, caller, providers, certificates.ca_pem
+            settings, api, leader, keys, origin, clock, auditor, caller, providers, certificates.ca_pem, proofs
         )
         context = pki.server_context(certificates.server_certificate, certificates.server_key, certificates.ca_pem)
         runner = connections.runner(app, SHUTDOWN_TIMEOUT)
@@ -179,6 +182,7 @@ def _wire(
     caller: Caller,
     providers: Sequence[Provider],
     client_ca: bytes,
+    proofs: Mapping[str, Proofs],
 ) -> tuple[web.Application, Registration]:
     pods = leader.informers.cache(PODS)
     pods.add_index(NODE, by_node)
@@ -207,7 +211,7 @@ def _wire(
     api.restrictions.append(Escalation(rbac, authorizer).check)
     api.decide = lambda user, asked: (rbac.why(user, asked) or "") if authorizer.allowed(user, asked) else None
     api.conversions.convert = ConversionWebhooks(caller)
-    api.admission += (WebhookAdmission(api, caller), PolicyAdmission(api))
+    api.admission += (WebhookAdmission(api, caller, proofs), PolicyAdmission(api))
     extra: Sequence[Callable[[web.Application], None]] = (
         lambda app: add_heartbeat_routes(app, heartbeats),
         lambda app: add_tunnel_routes(app, hub),
@@ -261,6 +265,16 @@ def _providers(settings: ServerSettings) -> list[Provider]:
     if any(provider.issuer.url == settings.service_account_issuer for provider in found):
         raise ServerError(f"{settings.service_account_issuer} is --service-account-issuer: no provider's")
     return found
+
+
+def _proofs(settings: ServerSettings, clock: Clock) -> Mapping[str, Proofs]:
+    """What the server shows to webhooks, by admission plugin. Raises ServerError."""
+    if settings.admission_control_config_file is None:
+        return {}
+    try:
+        return configuration.load(settings.admission_control_config_file, clock)
+    except configuration.ConfigurationError as error:
+        raise ServerError(f"--admission-control-config-file: {error}") from error
 
 
 def _listen(host: str, port: int) -> socket.socket:

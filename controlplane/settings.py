@@ -55,6 +55,10 @@ class ServerSettings:
     audit_log_path: Path | None = setting(None, "The audit log; audit.log in the data directory when not given.")
     audit_log_maxsize: int = setting(100, "The audit log is rotated at this size.", unit="megabytes")
     audit_log_maxbackup: int = setting(10, "How many rotated audit logs are kept.")
+    admission_control_config_file: Path | None = setting(
+        None, "How the server proves to admission webhooks that it is the one that asks: a Kubernetes"
+        " AdmissionConfiguration (apiserver.config.k8s.io/v1)."
+    )  # fmt: skip
     history_revisions: int = setting(10_000, "How many revisions a watch may reach back.")
     store_limit: int = setting(2_000_000_000, "The store refuses writes beyond this size.", unit="bytes")
     log_level: str = setting("info", "debug, info, warning or error.")

@@ -92,9 +92,10 @@ def server_context(certificate: Path, key: Path, ca_pem: bytes) -> ssl.SSLContex
     return context
 
 
-def client_context(ca_pem: bytes | None, pair: KeyPair | None = None) -> ssl.SSLContext:
-    """TLS 1.2+, trusting only ``ca_pem`` (None: the system's CAs), showing ``pair`` if given. Raises PkiError."""
-    context = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
+def client_context(ca_pem: bytes | None, pair: KeyPair | None = None, *, resumes: bool = True) -> ssl.SSLContext:
+    """TLS 1.2+, trusting only ``ca_pem`` (None: the system's CAs), showing ``pair`` if given. Without ``resumes`` every
+    handshake is a whole one: not every server takes back a session with a client certificate. Raises PkiError."""
+    context = (ResumingContext if resumes else ssl.SSLContext)(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         if ca_pem is None:

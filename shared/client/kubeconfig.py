@@ -51,6 +51,17 @@ class ClusterAccess:
             raise KubeconfigError(f"context {self.context!r}: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a user shows. ``token_file`` may be written anew; it is None beside a ``token``."""
+
+    client: KeyPair | None = field(default=None, repr=False)
+    token: str = field(default="", repr=False)
+    token_file: Path | None = None
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
 def default_paths(environ: Mapping[str, str]) -> list[Path]:
     """The files that ``KUBECONFIG`` lists, else ``~/.kube/config``, as kubectl looks for them."""
     listed = [Path(part) for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
@@ -75,10 +86,8 @@ def load(path: Path | list[Path], context: str = "") -> ClusterAccess:
         tree = _read(each)
         current = current or str(tree.get("current-context") or "")
         for kind, found in entries.items():
-            for item in tree.get(kind) or []:
-                if not isinstance(item, dict) or not isinstance(item.get(kind[:-1]), dict):
-                    raise KubeconfigError(f"{each}: {kind} is not a list of named entries")
-                found.setdefault(str(item.get("name", "")), (item[kind[:-1]], each))
+            for named, item in _named(tree, kind, each).items():
+                found.setdefault(named, (item, each))
     name = context or current
     if not name:
         raise KubeconfigError(f"{existing[0]}: has no current-context")
@@ -93,6 +102,16 @@ def load(path: Path | list[Path], context: str = "") -> ClusterAccess:
     cluster, cluster_file = entry("clusters", str(chosen.get("cluster", "")))
     user, user_file = entry("users", str(chosen.get("user", "")))
     return _access(name, chosen, cluster, cluster_file, user, user_file)
+
+
+def load_users(path: Path) -> tuple[dict[str, Credentials], str]:
+    """All users of a file by name, and the user of its current-context; empty without one. Raises KubeconfigError."""
+    tree = _read(path)
+    users: dict[str, Credentials] = {}
+    for name, user in _named(tree, "users", path).items():
+        users.setdefault(name, _credentials(user, path, f"{path}: user {name!r}"))
+    context = _named(tree, "contexts", path).get(str(tree.get("current-context") or ""), {})
+    return users, str(context.get("user") or "")
 
 
 def render(server: str, ca_pem: bytes, client: KeyPair, *, user: str) -> bytes:
@@ -168,27 +187,52 @@ def _access(
         raise KubeconfigError(f"{cluster_file}: server must be an https:// URL, not {server!r}")
     if cluster.get("proxy-url"):
         raise KubeconfigError(f"{cluster_file}: proxy-url is not supported")
-    for plugin in ("exec", "auth-provider", "username", "password"):
+    for plugin in ("username", "password"):
         if user.get(plugin):
             raise KubeconfigError(
                 f"{user_file}: {plugin} is not supported: use a client certificate or a token for this command"
             )
-    certificate = _data(user, "client-certificate", user_file)
-    key = _data(user, "client-key", user_file)
-    if (certificate is None) != (key is None):
-        raise KubeconfigError(f"{user_file}: client-certificate and client-key need each other")
-    token = str(user.get("token") or "")
-    if not token and user.get("tokenFile"):
-        token = _file(user_file.parent / str(user["tokenFile"]), user_file).decode(errors="replace").strip()
+    credentials = _credentials(user, user_file, str(user_file))
+    token = credentials.token
+    if credentials.token_file is not None:
+        token = _file(credentials.token_file, user_file).decode(errors="replace").strip()
     return ClusterAccess(
         server=server,
         ca_pem=_data(cluster, "certificate-authority", cluster_file),
-        client=KeyPair(certificate, key) if certificate is not None and key is not None else None,
+        client=credentials.client,
         token=token,
         tls_server_name=str(cluster.get("tls-server-name") or ""),
         namespace=str(context.get("namespace") or "default"),
         context=name,
     )
+
+
+def _credentials(user: dict[str, Any], path: Path, where: str) -> Credentials:
+    for plugin in ("exec", "auth-provider"):
+        if user.get(plugin):
+            raise KubeconfigError(f"{where}: {plugin} is not supported: use a client certificate or a token")
+    certificate, key = _data(user, "client-certificate", path), _data(user, "client-key", path)
+    if (certificate is None) != (key is None):
+        raise KubeconfigError(f"{where}: client-certificate and client-key need each other")
+    token, token_file = str(user.get("token") or ""), user.get("tokenFile")
+    return Credentials(
+        client=KeyPair(certificate, key) if certificate is not None and key is not None else None,
+        token=token,
+        token_file=path.parent / str(token_file) if token_file and not token else None,
+        username=str(user.get("username") or ""),
+        password=str(user.get("password") or ""),
+    )
+
+
+def _named(tree: dict[str, Any], kind: str, path: Path) -> dict[str, dict[str, Any]]:
+    """The entries of a list by name; the first of a name counts."""
+    found: dict[str, dict[str, Any]] = {}
+    listed = tree.get(kind) or []
+    for item in listed if isinstance(listed, list) else [None]:
+        if not isinstance(item, dict) or not isinstance(item.get(kind[:-1]), dict):
+            raise KubeconfigError(f"{path}: {kind} is not a list of named entries")
+        found.setdefault(str(item.get("name", "")), item[kind[:-1]])
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import sqlite3
@@ -56,6 +57,22 @@ def test_an_audit_policy_that_cannot_be_used(tmp_path):
     refused(done, 1, "--audit-policy-file", str(policy), "rules[0].level", "Everything")
     done = serve(*arguments, "--audit-log-path", str(tmp_path / "audit.log"))
     refused(done, 2, "--audit-log-path", "--audit-policy-file")
+
+
+def test_an_admission_configuration_that_cannot_be_used(tmp_path):
+    file, users = tmp_path / "admission.yaml", tmp_path / "kubeconfig"
+    inner = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "WebhookAdmissionConfiguration"}
+    plugin = {"name": "ValidatingAdmissionWebhook", "configuration": inner | {"kubeConfigFile": str(users)}}
+    file.write_text(json.dumps({
+        "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration", "plugins": [plugin],
+    }))  # fmt: skip
+    users.write_text('{"users": [{"name": "*.svc", "user": {"exec": {"command": "x"}}}]}')
+    done = serve(
+        "--data-dir", str(tmp_path / "data"), "--listen", f"127.0.0.1:{free_port()}",
+        "--admission-control-config-file", str(file),
+    )  # fmt: skip
+    words = "--admission-control-config-file", str(file), "plugins[0].configuration", str(users), "*.svc", "exec"
+    refused(done, 1, *words)
 
 
 def test_stopping_a_server_is_no_trouble(tmp_path):

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 from prometheus_client import Counter
 
@@ -25,6 +26,8 @@ from controlplane.apiserver.request import Request
 from controlplane.apiserver.resource_cache import ResourceCache
 from controlplane.apiserver.webhooks import matching, reviews
 from controlplane.apiserver.webhooks.caller import Caller, CallFailed
+from controlplane.apiserver.webhooks.configuration import MUTATING, VALIDATING
+from controlplane.apiserver.webhooks.proofs import NOTHING, Proofs
 from shared.api.errors import InternalError
 from shared.api.kinds import MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS
 from shared.api.meta import JSON
@@ -75,8 +78,10 @@ class _Configured:
 class WebhookAdmission:
     """A ``DynamicAdmission`` for ``ApiServer.admission``."""
 
-    def __init__(self, api: ApiServer, caller: Caller) -> None:
+    def __init__(self, api: ApiServer, caller: Caller, proofs: Mapping[str, Proofs] = MappingProxyType({})) -> None:
+        """``proofs`` is by plugin."""
         self._api, self._caller = api, caller
+        self._proofs = {plugin: proofs.get(plugin, NOTHING) for plugin in (MUTATING, VALIDATING)}
         self._mutating = _Configured(api.cache.served(MUTATING_WEBHOOK_CONFIGURATIONS))
         self._validating = _Configured(api.cache.served(VALIDATING_WEBHOOK_CONFIGURATIONS))
 
@@ -154,7 +159,8 @@ class WebhookAdmission:
         body = reviews.question(request, operation, obj, old, uid, version)
         timeout = float(hook.spec.get("timeoutSeconds") or 10)
         try:
-            answer = await self._caller.ask(hook.spec.get("clientConfig") or {}, body, timeout)
+            proofs = self._proofs[MUTATING if mutates else VALIDATING]
+            answer = await self._caller.ask(hook.spec.get("clientConfig") or {}, body, timeout, proofs)
             verdict = reviews.read(answer, uid, hook.name, mutates=mutates)
         except (CallFailed, reviews.BadAnswer) as error:
             self._failed(hook, error)

@@ -19,15 +19,18 @@ from typing import Any
 import aiohttp
 
 from controlplane.apiserver.api import ApiServer
+from controlplane.apiserver.webhooks.proofs import NOTHING, ProofError, Proofs, target
 from shared import codec
 from shared.api.kinds import ENDPOINT_SLICES, SERVICES
 from shared.api.meta import JSON
+from shared.pki import KeyPair, PkiError
+from shared.tls import client_context
 
 MAX_ANSWER = 3 << 20
 """Bytes of an answer: as much as an object may have, in base64."""
 
 _CONTEXTS = 64
-"""TLS contexts kept, each for one CA bundle."""
+"""TLS contexts kept, each for one CA bundle and one client certificate."""
 
 
 class CallFailed(Exception):
@@ -46,19 +49,21 @@ class Caller:
     def __init__(self, api: ApiServer) -> None:
         self._api = api
         self._session: aiohttp.ClientSession | None = None
-        self._contexts: OrderedDict[str, ssl.SSLContext] = OrderedDict()
+        self._contexts: OrderedDict[tuple[str, KeyPair | None], ssl.SSLContext] = OrderedDict()
 
-    async def ask(self, config: JSON, body: JSON, timeout: float) -> Any:
+    async def ask(self, config: JSON, body: JSON, timeout: float, proofs: Proofs = NOTHING) -> Any:
         """The decoded answer to ``body``, from what a WebhookClientConfig names, within ``timeout`` seconds.
 
-        Raises CallFailed.
+        It is shown what ``proofs`` have for it. Raises CallFailed.
         """
         place = self._place(config)
+        proof = proofs.of(target(config))
         session = self._session = self._session or aiohttp.ClientSession()
         try:
+            headers = {"Content-Type": "application/json"} | await proof.headers()
             async with asyncio.timeout(timeout), session.post(
-                place.url, data=codec.encode(body), headers={"Content-Type": "application/json"},
-                ssl=self._context(config.get("caBundle") or ""), server_hostname=place.server_name,
+                place.url, data=codec.encode(body), headers=headers,
+                ssl=self._context(config.get("caBundle") or "", proof.client), server_hostname=place.server_name,
                 params={"timeout": f"{timeout:g}s"}, allow_redirects=False,
             ) as response:  # fmt: skip
                 data = await response.content.read(MAX_ANSWER + 1)
@@ -69,6 +74,8 @@ class Caller:
                     raise CallFailed(f"the server answered {response.status}: {shown}")
         except TimeoutError as error:
             raise CallFailed(f'Post "{place.url}": no answer within {timeout:g} s') from error
+        except ProofError as error:
+            raise CallFailed(str(error)) from error
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
             raise CallFailed(f'Post "{place.url}": {error}') from error
         if len(data) > MAX_ANSWER:
@@ -120,16 +127,16 @@ class Caller:
             raise CallFailed(f'no endpoints available for service "{name}"')
         return random.choice(found)  # noqa: S311 - spreads load, keeps no secret
 
-    def _context(self, bundle: str) -> ssl.SSLContext:
-        context = self._contexts.get(bundle)
+    def _context(self, bundle: str, client: KeyPair | None) -> ssl.SSLContext:
+        key = bundle, client
+        context = self._contexts.get(key)
         if context is None:
             try:
-                pem = base64.b64decode(bundle).decode() if bundle else None
-                context = ssl.create_default_context(cadata=pem)
-            except (binascii.Error, ValueError, ssl.SSLError) as error:
+                context = client_context(base64.b64decode(bundle) if bundle else None, client, resumes=False)
+            except (binascii.Error, PkiError) as error:
                 raise CallFailed(f"caBundle cannot be read: {error}") from error
-            self._contexts[bundle] = context
+            self._contexts[key] = context
             if len(self._contexts) > _CONTEXTS:
                 self._contexts.popitem(last=False)
-        self._contexts.move_to_end(bundle)
+        self._contexts.move_to_end(key)
         return context

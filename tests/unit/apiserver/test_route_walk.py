@@ -68,7 +68,7 @@ async def everything(api: ApiServer, client: LocalClient, clock: FakeClock, tmp_
         leader = Leader(client, certificates.ca, supervisor, clock, cluster_cidr=settings.cluster_cidr, address=address)
         caller = Caller(api)
         app, _ = process._wire(
-            settings, api, leader, keys, "https://127.0.0.1", clock, None, caller, (), certificates.ca_pem
+            settings, api, leader, keys, "https://127.0.0.1", clock, None, caller, (), certificates.ca_pem, {}
         )
         await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "nobody"}}, "g")
         lookups = Lookups(api, lambda node: ())
