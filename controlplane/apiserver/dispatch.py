@@ -34,10 +34,10 @@ from controlplane.apiserver.sending import BodyResponse
 from controlplane.apiserver.unserved import no_subresource, not_allowed, nothing
 from controlplane.apiserver.verbs import apply, bind, delete, evict, patch, read, scale, write
 from controlplane.apiserver.verbs.answer import Answer
-from controlplane.apiserver.warnings import deprecation, told, warning_header
+from controlplane.apiserver.warnings import WARNINGS, deprecation, told, warning_header
 from controlplane.apiserver.watch_response import serve_watch
 from shared import codec
-from shared.api.errors import BadRequest, UnsupportedMediaType
+from shared.api.errors import BadRequest, StatusError, UnsupportedMediaType
 
 GZIP_FROM = 128 << 10
 """Bytes from which an answer is compressed where the client takes gzip (kube-apiserver's defaultGzipThresholdBytes)."""
@@ -64,6 +64,15 @@ class Dispatcher:
             user_agent=request.headers.get("User-Agent", ""),
         )  # fmt: skip
         request[ANNOTATIONS] = call.annotations
+        try:
+            return await self._verb(request, call, verb, format, query)
+        except StatusError:
+            request[WARNINGS] = [*deprecation(kind), *call.warnings]
+            raise
+
+    async def _verb(
+        self, request: web.Request, call: Request, verb: str, format: Format, query: Mapping[str, str]
+    ) -> web.StreamResponse:
         if verb == "get":
             return await self._get(request, call, format, query)
         if verb == "list":

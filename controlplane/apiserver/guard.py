@@ -28,6 +28,7 @@ from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.overload import REQUEST_SECONDS, Level, Overload, is_long_running
 from controlplane.apiserver.request import Target, decode_path, parse_path, verb_of
 from controlplane.apiserver.unserved import nothing
+from controlplane.apiserver.warnings import WARNINGS, told, warning_header
 from shared import codec
 from shared.api import selectors
 from shared.api.errors import (
@@ -172,7 +173,7 @@ class Guard:
             user = await found if isawaitable(found) else found
         except Unauthorized:
             if self._auditor is not None:
-                passage.record = await self._auditor.received(request, attributes, None)
+                self._auditor.nobody(request, attributes, passage.query)
             raise
         if self._auditor is not None:
             passage.record = await self._auditor.received(request, attributes, user)
@@ -201,6 +202,9 @@ class Guard:
     async def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         """Before a head goes out. As a Kubernetes API server, do not tell what software of which version this is."""
         response.headers.popall("Server", None)
+        if response.status != 101:  # see ``connecting``
+            for warning in told(request.get(WARNINGS, ())):
+                response.headers.add("Warning", warning_header(warning))
         if self._auditor is None or (record := _RECORD.get()) is None or record.request is not request:
             return
         response.headers[AUDIT_ID] = record.event["auditID"]

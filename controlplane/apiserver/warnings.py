@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from aiohttp import web
+
 from controlplane.apiserver.kinds.base import Kind
+
+WARNINGS: web.RequestKey[list[str]] = web.RequestKey("warnings", list)
+"""On a request: what is to be told with its answer by the guard, because whoever makes that answer does not."""
 
 TOTAL, EACH = 4096, 256
 """Characters of all warnings of an answer, and of one where all together are more

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import ipaddress
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from controlplane.apiserver import bodies
+from controlplane.apiserver.audit import attempts
 from controlplane.apiserver.audit.log import AuditLog
 from controlplane.apiserver.audit.policy import Level, Policy, Stage, Verdict
 from controlplane.apiserver.connections import read_body
@@ -66,9 +68,19 @@ class Auditor:
     def __init__(self, policy: Policy, log: AuditLog, clock: Clock = SystemClock()) -> None:
         self._policy, self._log, self._clock = policy, log, clock
 
-    async def received(self, request: web.Request, attributes: Attributes, user: User | None) -> Record | None:
-        """A request has come (from nobody, if ``user`` is None); None when nothing of it is logged. Raises what
-        reading its body raises."""
+    def nobody(self, request: web.Request, attributes: Attributes, query: Mapping[str, str]) -> None:
+        """A request that says of nobody who it is: one event, at the stage ResponseStarted, as kube-apiserver has it
+        (k8s.io/apiserver/pkg/endpoints/filters/authn_audit.go). Its body is not read."""
+        verdict = self._policy.verdict(None, attributes)
+        if verdict.level is Level.NONE:
+            return
+        shown = request.get_extra_info("peercert")
+        said = attempts.message(request.headers.get("Authorization", ""), query, certificate=bool(shown))
+        record = Record(verdict, self._event(request, attributes, None, verdict), request)
+        self._write(record, Stage.STARTED, {"responseStatus": {"metadata": {}, "message": said, "code": 401}})
+
+    async def received(self, request: web.Request, attributes: Attributes, user: User) -> Record | None:
+        """A request has come; None when nothing of it is logged. Raises what reading its body raises."""
         verdict = self._policy.verdict(user, attributes)
         if verdict.level is Level.NONE:
             return None

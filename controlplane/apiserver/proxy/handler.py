@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from multidict import CIMultiDict
 
+from controlplane.apiserver import connecting
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.guard import CALL, Call
 from controlplane.apiserver.lookups import Lookups
@@ -23,7 +24,6 @@ from controlplane.apiserver.proxy.rewriting import clean_path, forwarded_headers
 from controlplane.apiserver.streams.dialled import dial
 from controlplane.apiserver.streams.hub import TunnelHub
 from controlplane.apiserver.unserved import not_allowed, nothing
-from controlplane.apiserver.verbs import connect
 from shared.api.errors import NotFound, ServiceUnavailable, StatusError, TooManyRequests
 
 _NAMESPACED = "/api/v1/namespaces/{namespace}/"
@@ -55,7 +55,7 @@ class ProxyHandler:
             # so that relative links of a page lead to what is below the proxy (upgradeaware.go)
             return web.Response(status=301, headers={"Location": f"{prefix}/{mark}{query}"})
         path, target = clean_path(rest), call.target
-        await connect.admitted(self._api, call.user, target, (), path)
+        await connecting.admitted(self._api, request, (), path)
         asked = parse_name(target.name, target.resource.removesuffix("s"))
         if target.resource == "nodes":
             return await self._nodes.serve(request, asked, path, call.user)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from controlplane.apiserver import connecting
 from controlplane.apiserver.api import ApiServer
-from controlplane.apiserver.guard import CALL, Authorizes
+from controlplane.apiserver.guard import Authorizes
 from controlplane.apiserver.streams import port_forward_channels
 from controlplane.apiserver.streams.channels import WEBSOCKET, Channels, negotiate
 from controlplane.apiserver.streams.command_options import asked_upgrade
@@ -24,7 +25,6 @@ from controlplane.apiserver.streams.spdy.tunnelling import WebSocketBytes
 from controlplane.apiserver.streams.spdy.upgrade import upgrade
 from controlplane.apiserver.streams.spdy_client import VERSION_HEADER
 from controlplane.apiserver.streams.websocket_client import MAX_MESSAGE
-from controlplane.apiserver.verbs import connect
 from shared.api.errors import ServiceUnavailable
 from shared.client import wire
 
@@ -48,8 +48,7 @@ class PortForwards:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """For a route with namespace and name. Raises StatusErrors before the upgrade."""
         await may_create(self._authorizer)
-        call = CALL.get()
-        await connect.admitted(self._api, call.user, call.target, list(request.query.items()))
+        await connecting.admitted(self._api, request, list(request.query.items()))
         pod = find_pod(self._pods, request.match_info["namespace"], request.match_info["name"])
         node = node_of(pod)
         if not self._hub.connected(node):

@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 
+from controlplane.apiserver import connecting
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.guard import CALL, Authorizes
 from controlplane.apiserver.identity import Attributes
@@ -67,8 +68,7 @@ class RemoteCommands:
         """For a route that ends in the kind. Raises StatusErrors before the upgrade."""
         kind = ATTACH if request.path.endswith(ATTACH) else EXEC
         await may_create(self._authorizer)
-        call = CALL.get()
-        options = await connect.admitted(self._api, call.user, call.target, list(request.query.items()))
+        options = await connecting.admitted(self._api, request, list(request.query.items()))
         pod = find_pod(self._pods, request.match_info["namespace"], request.match_info["name"])
         query = parse_query(connect.as_query(options), attach=kind == ATTACH)
         container = choose_container(pod, query.container)

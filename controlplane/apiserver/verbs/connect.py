@@ -2,7 +2,7 @@
 
 What admission is shown is the options object of the subresource, made of the request's query (rest.Connecter in
 k8s.io/apiserver/pkg/endpoints/handlers/rest.go: ConnectResource). Whoever serves such a subresource awaits
-``admitted`` once, after authorization and before anything is dialled.
+``connecting.admitted`` once, after authorization and before anything is dialled.
 """
 
 from __future__ import annotations
@@ -34,17 +34,25 @@ Query = Sequence[tuple[str, str]]
 """The parameters of a URL, in their order: some stand several times."""
 
 
-async def admitted(api: ApiServer, user: User, target: Target, query: Query, path: str = "") -> JSON:
+async def admitted(
+    api: ApiServer, user: User, target: Target, query: Query, path: str = "",
+    warnings: list[str] | None = None, annotations: dict[str, str] | None = None,
+) -> JSON:  # fmt: skip
     """The options to connect with, as admission leaves them.
 
-    ``target`` names the object and its subresource; ``path`` is what follows a proxy's subresource. Raises BadRequest
-    for options that cannot be read, what refuses admission, and KeyError for a subresource that nobody connects to.
+    ``target`` names the object and its subresource; ``path`` is what follows a proxy's subresource. What admission
+    warns of and tells the audit log is added to ``warnings`` and ``annotations``, also where it refuses. Raises
+    BadRequest for options that cannot be read, what refuses admission, and KeyError for a subresource that nobody
+    connects to.
     """
     options_kind = _KINDS[target.resource, target.subresource]
     kind = api.kind(target.group, target.version, target.resource)
     assert kind is not None
     sent = "", "v1", options_kind
-    asked = Request(user, kind, target.namespace, target.name, target.subresource, sent=sent)
+    asked = Request(
+        user, kind, target.namespace, target.name, target.subresource, sent=sent,
+        warnings=[] if warnings is None else warnings, annotations={} if annotations is None else annotations,
+    )  # fmt: skip
     return await admit.sent(api, asked, admit.CONNECT, options(options_kind, query, path))
 
 

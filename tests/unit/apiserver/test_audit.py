@@ -125,7 +125,41 @@ async def test_refusals_are_logged_with_their_reason(serve: Any) -> None:
         403, {"authorization.k8s.io/decision": "forbid", "authorization.k8s.io/reason": ""},
     )  # fmt: skip
     assert (unknown["responseStatus"]["code"], unknown["user"], "annotations" in unknown) == (401, {}, False)
+    assert unknown["stage"] == "ResponseStarted"
     assert broken["responseStatus"]["reason"] == "BadRequest"
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "said"),
+    [
+        ({}, "", "no credentials provided"),
+        ({"Authorization": f"Bearer {HIDDEN}"}, "", "attempted: bearer"),
+        ({"Authorization": "bearer"}, "", "no credentials provided"),
+        ({"Authorization": "Basic dTpw"}, "?access_token=x", "attempted: basic, access_token"),
+        ({"Authorization": "Basic ?"}, "", "no credentials provided"),
+    ],
+)
+async def test_a_failed_login_is_one_event_that_tells_how_it_was_tried(
+    serve: Any, tmp_path: Path, headers: dict[str, str], query: str, said: str
+) -> None:
+    async with serve({"level": "RequestResponse"}) as (http, events):
+        async with http.post(SECRETS + query, json=secret("s"), headers=headers | {"X-Name": "nobody"}) as response:
+            assert response.status == 401
+        [event] = events()
+    assert event["stage"] == "ResponseStarted"
+    assert event["responseStatus"] == {"metadata": {}, "message": f"Authentication failed, {said}", "code": 401}
+    assert (event["verb"], event["objectRef"]["resource"], event["user"]) == ("create", "secrets", {})
+    assert "requestObject" not in event
+    assert HIDDEN not in (tmp_path / "audit.log").read_text()
+
+
+async def test_failed_logins_are_left_out_where_the_policy_says_so(serve: Any) -> None:
+    async with serve({"level": "None", "resources": [{"group": ""}]}, {"level": "Metadata"}) as (http, events):
+        await http.get(SECRETS, headers={"X-Name": "nobody"})
+        assert events() == []
+    async with serve({"level": "Metadata"}, omitStages=["ResponseStarted"]) as (http, events):
+        await http.get(SECRETS, headers={"X-Name": "nobody"})
+        assert events() == []
 
 
 async def test_who_impersonates_stands_beside_who_is_impersonated(serve: Any) -> None:

@@ -15,9 +15,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from controlplane.apiserver.api import ApiServer
-from controlplane.apiserver.identity import User
+from controlplane.apiserver.app import build_app
+from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.lookups import Lookups
+from controlplane.apiserver.proxy.handler import ProxyHandler
 from controlplane.apiserver.request import parse_path
+from controlplane.apiserver.streams.hub import TunnelHub
+from controlplane.apiserver.streams.port_forward import PortForwards
+from controlplane.apiserver.streams.remote_command import RemoteCommands
 from controlplane.apiserver.verbs import connect
 from controlplane.apiserver.webhooks.admission import WebhookAdmission
 from controlplane.apiserver.webhooks.caller import Caller, CallFailed
@@ -29,6 +35,7 @@ from shared.api.kinds import (
     ENDPOINT_SLICES,
     MUTATING_WEBHOOK_CONFIGURATIONS,
     NAMESPACES,
+    PODS,
     SERVICES,
     VALIDATING_WEBHOOK_CONFIGURATIONS,
 )
@@ -36,6 +43,16 @@ from shared.client.base import PatchType
 
 JSON_PATCH = PatchType.JSON
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Anybody:
+    """Lets an administrator in without credentials."""
+
+    def authenticate(self, request: web.BaseRequest) -> User:
+        return User("admin", ("system:masters", "system:authenticated"))
+
+    def authorize(self, user: User, attributes: Attributes) -> None:
+        return None
 
 
 class Hooks:
@@ -364,3 +381,38 @@ async def test_connecting_is_asked_about_and_its_options_may_be_changed(
     await validating(client, hooks.hook("/deny", deny, rules=rules("pods/exec")))
     with pytest.raises(Forbidden, match="denied the request: not here"):
         await connect.admitted(api, User("jane"), target, query)
+
+
+def warn_and_deny(request: dict[str, Any]) -> dict[str, Any]:
+    return deny(request) | {"warnings": ["not wise"]}
+
+
+async def test_a_refusal_tells_the_webhooks_warnings_too(client: LocalClient, hooks: Hooks, http: TestClient) -> None:  # type: ignore[type-arg] # fmt: skip
+    await validating(client, hooks.hook("/deny", warn_and_deny))
+    async with http.post("/api/v1/namespaces/g/configmaps", json=config()) as response:
+        assert (response.status, response.headers.getall("Warning")) == (403, ['299 - "not wise"'])
+
+
+@pytest.mark.parametrize(
+    ("answer", "subresource", "told"),
+    [(allow, "exec", "looked at"), (allow, "attach", "looked at"), (allow, "portforward", "looked at"),
+     (allow, "proxy/", "looked at"), (warn_and_deny, "exec", "not wise"), (warn_and_deny, "proxy/", "not wise")],
+)  # fmt: skip
+async def test_what_a_webhook_warns_of_before_a_connection(
+    api: ApiServer, client: LocalClient, hooks: Hooks, answer: Answer, subresource: str, told: str
+) -> None:
+    """The pod is on no node, so that the answer is an error in each case: what was warned of stands in it once."""
+    anybody, lookups, hub = Anybody(), Lookups(api, lambda node: ()), TunnelHub()
+    served = (
+        RemoteCommands(api, lookups, hub, anybody).add_routes,
+        PortForwards(api, lookups, hub, anybody).add_routes,
+        ProxyHandler(api, lookups, hub).add_routes,
+    )
+    await client.create(PODS, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}, "g")
+    name = subresource.rstrip("/")
+    await validating(client, hooks.hook("/look", answer, rules=rules(f"pods/{name}")))
+    async with TestClient(TestServer(build_app(api, anybody, anybody, served))) as http:
+        path = f"/api/v1/namespaces/g/pods/p/{subresource}"
+        async with http.get(path, params={"command": "x"} if name == "exec" else {}) as response:
+            assert response.status >= 400
+            assert response.headers.getall("Warning") == [f'299 - "{told}"']
