@@ -129,6 +129,7 @@ def test_a_bad_setting_exits_with_2(arguments, environ, word):
     refused(serve(*arguments, environ=environ), 2, word)
 
 
+@pytest.mark.timeout(300)  # fifty starts
 async def test_kill_9_in_a_write_storm_loses_nothing(tmp_path):
     """Every acknowledged write is there afterwards, and a watch across all restarts sees each exactly once."""
     cluster = Cluster(tmp_path / "server")
