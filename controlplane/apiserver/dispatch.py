@@ -19,7 +19,7 @@ from controlplane.apiserver.connections import read_body
 from controlplane.apiserver.guard import Authorizes
 from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.kinds.base import Kind
-from controlplane.apiserver.negotiation import JSON_TYPE, YAML_TYPE, Format, accept, bare, body_type
+from controlplane.apiserver.negotiation import JSON_TYPE, YAML_TYPE, Format, accept, accepts_gzip, bare, body_type
 from controlplane.apiserver.patching import APPLY_PATCH, CONTENT_TYPES
 from controlplane.apiserver.patching.apply import STRATEGIC_MERGE_PATCH
 from controlplane.apiserver.request import (
@@ -225,10 +225,11 @@ _JSON_HEADERS = {"Content-Type": JSON_TYPE}
 async def respond(request: web.Request, code: int, body: bytes, format: Format, call: Request) -> web.Response:
     """An answer with its warnings, compressed where that pays and the client takes it."""
     headers = {"Content-Type": format.content_type}
-    if len(body) >= GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
-        body = await asyncio.to_thread(_gzip, body)  # zlib lets the other threads run
-        headers["Content-Encoding"] = "gzip"
+    if len(body) >= GZIP_FROM:
         headers["Vary"] = "Accept-Encoding"
+        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
+            body = await asyncio.to_thread(_gzip, body)  # zlib lets the other threads run
+            headers["Content-Encoding"] = "gzip"
     response = BodyResponse(status=code, body=body, headers=headers)
     for warning in told((*deprecation(call.kind), *call.warnings)):
         response.headers.add("Warning", warning_header(warning))

@@ -1,4 +1,4 @@
-"""Content types: what a client accepts and what it sent.
+"""Content types and codings: what a client accepts and what it sent.
 
 After k8s.io/apiserver/pkg/endpoints/handlers/negotiation. JSON and YAML are spoken, and objects as Table or as
 PartialObjectMetadata; protobuf is understood in bodies only, CBOR not at all, so an Accept list falls through to its
@@ -7,7 +7,7 @@ JSON. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -89,20 +89,34 @@ def first_of(header: str, offers: Mapping[str, str]) -> str | None:
     return None
 
 
+@lru_cache(maxsize=64)
+def accepts_gzip(header: str) -> bool:
+    """Whether an Accept-Encoding header takes gzip (RFC 9110, 12.5.3): by its name, else by ``*``, with a weight above
+    zero. Without a header nothing is compressed, as in Kubernetes."""
+    weights = {coding: quality for quality, coding, _ in _weighted(header)}
+    named = [weights[coding] for coding in ("gzip", "x-gzip") if coding in weights]
+    return max(named or [weights.get("*", 0.0)]) > 0
+
+
 def _ranked(header: str) -> list[tuple[str, dict[str, str]]]:
     """Media types with their parameters, best first."""
-    found: list[tuple[float, str, dict[str, str]]] = []
+    found = [each for each in _weighted(header) if each[0] > 0]
+    found.sort(key=lambda item: -item[0])
+    return [(media_type, parameters) for _, media_type, parameters in found]
+
+
+def _weighted(header: str) -> Iterator[tuple[float, str, dict[str, str]]]:
+    """The weight, value and parameters of each element; a weight that is none counts as zero."""
     for part in header.split(","):
-        media_type, *rest = (piece.strip() for piece in part.split(";"))
-        parameters = dict(piece.split("=", 1) for piece in rest if "=" in piece)
+        value, *rest = (piece.strip() for piece in part.split(";"))
+        pairs = (piece.split("=", 1) for piece in rest if "=" in piece)
+        parameters = {name.strip().lower(): text.strip() for name, text in pairs}
         try:
             quality = float(parameters.pop("q", "1"))
         except ValueError:
             quality = 0.0
-        if media_type and quality > 0:
-            found.append((quality, media_type.lower(), parameters))
-    found.sort(key=lambda item: -item[0])
-    return [(media_type, parameters) for _, media_type, parameters in found]
+        if value:
+            yield quality, value.lower(), parameters
 
 
 def bare(content_type: str) -> str:

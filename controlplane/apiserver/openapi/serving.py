@@ -19,7 +19,7 @@ from aiohttp import web
 
 from controlplane.apiserver.discovery import Remote
 from controlplane.apiserver.kinds.base import Kind
-from controlplane.apiserver.negotiation import JSON_TYPE, first_of
+from controlplane.apiserver.negotiation import JSON_TYPE, accepts_gzip, first_of
 from controlplane.apiserver.openapi import swagger
 from controlplane.apiserver.openapi.documents import builtin, by_root, custom, group_page, index, url
 from controlplane.apiserver.openapi.packed import Packed
@@ -168,11 +168,11 @@ def _accepted(request: web.Request, offers: Mapping[str, str]) -> str:
 
 async def _answer(request: web.Request, document: Packed, headers: dict[str, str]) -> web.Response:
     headers["ETag"] = tag = f'"{document.hash}"'
+    headers["Vary"] = ", ".join(filter(None, (headers.get("Vary", ""), "Accept-Encoding")))
     known = [each.strip().removeprefix("W/") for each in request.headers.get("If-None-Match", "").split(",")]
     if tag in known or "*" in known:
         del headers["Content-Type"]
         return web.Response(status=304, headers=headers)
-    if "gzip" in request.headers.get("Accept-Encoding", ""):
-        vary = ", ".join(filter(None, (headers.get("Vary", ""), "Accept-Encoding")))
-        return web.Response(body=document.compressed, headers={**headers, "Content-Encoding": "gzip", "Vary": vary})
+    if accepts_gzip(request.headers.get("Accept-Encoding", "")):
+        return web.Response(body=document.compressed, headers={**headers, "Content-Encoding": "gzip"})
     return web.Response(body=await asyncio.to_thread(document.plain), headers=headers)
