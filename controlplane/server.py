@@ -24,7 +24,6 @@ from controlplane.apiserver.accounts.reviews import TokenReviews
 from controlplane.apiserver.accounts.tokens import AccountTokens
 from controlplane.apiserver.aggregation.availability import Availability
 from controlplane.apiserver.aggregation.certificates import FrontProxy
-from controlplane.apiserver.aggregation.endpoints import Endpoints
 from controlplane.apiserver.aggregation.handler import Aggregator
 from controlplane.apiserver.aggregation.registration import Registration
 from controlplane.apiserver.aggregation.routes import Routes
@@ -52,6 +51,7 @@ from controlplane.apiserver.proxy.handler import ProxyHandler
 from controlplane.apiserver.rbac.authority import RbacAuthority
 from controlplane.apiserver.rbac.escalation import Escalation
 from controlplane.apiserver.rbac.reviews import Reviews
+from controlplane.apiserver.reach.endpoints import Endpoints
 from controlplane.apiserver.streams.hub import TunnelHub
 from controlplane.apiserver.streams.hub import add_routes as add_tunnel_routes
 from controlplane.apiserver.streams.logs import LogHandler
@@ -146,11 +146,9 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
             keys = await asyncio.to_thread(SigningKeys, settings.data_dir, clock)
         leading = await stack.enter_async_context(Supervisor())
         leader = Leader(client, certificates.ca, leading, clock, cluster_cidr=settings.cluster_cidr, address=address)
-        caller = Caller(api)
-        stack.push_async_callback(caller.close)
         origin = f"https://{advertise}"
         app, registration = _wire(
-            settings, api, leader, keys, origin, clock, auditor, caller, providers, certificates.ca_pem, proofs
+            settings, api, leader, keys, origin, clock, auditor, providers, certificates.ca_pem, proofs
         )
         context = pki.server_context(certificates.server_certificate, certificates.server_key, certificates.ca_pem)
         runner = connections.runner(app, SHUTDOWN_TIMEOUT)
@@ -179,7 +177,6 @@ def _wire(
     server: str,
     clock: Clock,
     auditor: Auditor | None,
-    caller: Caller,
     providers: Sequence[Provider],
     client_ca: bytes,
     proofs: Mapping[str, Proofs],
@@ -206,6 +203,8 @@ def _wire(
     logs = LogHandler(lookups, hub)
     accounts = AccountTokens(keys, lookups, settings.service_account_issuer, clock)
     oidc = OidcTokens(providers, clock)
+    endpoints = Endpoints(api, lookups, hub)
+    caller = Caller(endpoints)
     rbac = RbacAuthority(api)
     authorizer = Authorizer(StaticRules(), NodeAuthority(lookups), rbac)
     api.restrictions.append(Escalation(rbac, authorizer).check)
@@ -224,11 +223,7 @@ def _wire(
         TokenReviews(accounts, BootstrapTokens(lookups.bootstrap_secret, clock), oidc).add_routes,
         TokenRequests(api, accounts, keys, lookups, server, clock).add_routes,
     )
-    routes, endpoints, front_proxy = (
-        Routes(api.cache, api.kinds),
-        Endpoints(api, lookups, hub),
-        FrontProxy(settings.data_dir, clock),
-    )
+    routes, front_proxy = Routes(api.cache, api.kinds), FrontProxy(settings.data_dir, clock)
     client = LocalClient(api)
     availability = Availability(routes, endpoints, front_proxy, client, clock)
     trust = Trust(api.cache, client, front_proxy, client_ca)
@@ -236,7 +231,9 @@ def _wire(
     aggregator = Aggregator(routes, endpoints, front_proxy)
     overload = Overload(settings.max_requests_inflight)
     authenticator = Authenticator(lookups.bootstrap_secret, clock, accounts, oidc)
-    return build_app(api, authenticator, authorizer, extra, overload, auditor, aggregator), registration
+    app = build_app(api, authenticator, authorizer, extra, overload, auditor, aggregator)
+    app.on_cleanup.append(lambda app: caller.close())
+    return app, registration
 
 
 def _auditor(settings: ServerSettings, stack: AsyncExitStack, clock: Clock) -> Auditor | None:

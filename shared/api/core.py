@@ -96,6 +96,7 @@ class ServiceSpec(Struct, frozen=True, kw_only=True):
     cluster_ips: tuple[str, ...] = ()
     ip_families: tuple[str, ...] = ()
     publish_not_ready_addresses: bool = False
+    external_name: str = ""
     allocate_load_balancer_node_ports: bool | None = None
 
 

@@ -18,11 +18,11 @@ from yarl import URL
 
 from controlplane.apiserver.aggregation import discovered
 from controlplane.apiserver.aggregation.certificates import FrontProxy
-from controlplane.apiserver.aggregation.endpoints import Endpoints, port_name
 from controlplane.apiserver.aggregation.handler import identify
 from controlplane.apiserver.aggregation.routes import Route, Routes
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.apiservice import AVAILABLE, available
+from controlplane.apiserver.reach.endpoints import EXTERNAL_NAME, Endpoints, port_name
 from shared import codec
 from shared.api.errors import StatusError
 from shared.api.kinds import API_SERVICES
@@ -93,6 +93,8 @@ class Availability:
         service = self._endpoints.service(route.namespace, route.service)
         if service is None:
             return Verdict("False", "ServiceNotFound", f"{where} is not present")
+        if service.spec.type == EXTERNAL_NAME:
+            return None
         named = port_name(service, route.port)
         if named is None:
             return Verdict("False", "ServicePortError", f"{where} is not listening on port {route.port}")

@@ -13,13 +13,13 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from controlplane.apiserver.aggregation.certificates import FrontProxy
-from controlplane.apiserver.aggregation.endpoints import Endpoints
 from controlplane.apiserver.aggregation.routes import Route, Routes
 from controlplane.apiserver.discovery import Remote
 from controlplane.apiserver.guard import Call
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.proxy.forward import forward
 from controlplane.apiserver.proxy.rewriting import forwarded_headers, without_cors
+from controlplane.apiserver.reach.endpoints import Endpoints
 from controlplane.apiserver.unserved import nothing
 from shared.api.errors import ServiceUnavailable, StatusError, TooManyRequests
 

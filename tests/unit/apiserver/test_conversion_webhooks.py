@@ -14,7 +14,10 @@ from aiohttp.test_utils import TestClient
 
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.lookups import Lookups
 from controlplane.apiserver.policies.admission import PolicyAdmission
+from controlplane.apiserver.reach.endpoints import Endpoints
+from controlplane.apiserver.streams.hub import TunnelHub
 from controlplane.apiserver.webhooks.caller import Caller
 from controlplane.apiserver.webhooks.conversion import MOST_OBJECTS, ConversionWebhooks
 from shared.api.errors import Invalid
@@ -38,7 +41,7 @@ Call = Callable[..., Any]
 
 @pytest.fixture
 async def webhook(api: ApiServer, tmp_path: Path) -> AsyncIterator[Converter]:
-    made, caller = Converter(tmp_path), Caller(api)
+    made, caller = Converter(tmp_path), Caller(Endpoints(api, Lookups(api, lambda node: ()), TunnelHub()))
     await made.start()
     api.conversions.convert = ConversionWebhooks(caller)
     yield made

@@ -20,7 +20,6 @@ from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.lookups import Lookups
-from controlplane.apiserver.webhooks.caller import Caller
 from controlplane.controllers.kubernetes_service import Address
 from controlplane.leader import Leader
 from controlplane.settings import ServerSettings
@@ -66,9 +65,8 @@ async def everything(api: ApiServer, client: LocalClient, clock: FakeClock, tmp_
         await define(api, definition())
         address = Address(IPv4Network(settings.service_cidr), "", 6443)
         leader = Leader(client, certificates.ca, supervisor, clock, cluster_cidr=settings.cluster_cidr, address=address)
-        caller = Caller(api)
         app, _ = process._wire(
-            settings, api, leader, keys, "https://127.0.0.1", clock, None, caller, (), certificates.ca_pem, {}
+            settings, api, leader, keys, "https://127.0.0.1", clock, None, (), certificates.ca_pem, {}
         )
         await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "nobody"}}, "g")
         lookups = Lookups(api, lambda node: ())
@@ -79,7 +77,6 @@ async def everything(api: ApiServer, client: LocalClient, clock: FakeClock, tmp_
         )
         async with TestClient(TestServer(app), headers={"X-Token": issued.token}) as http:
             yield http
-        await caller.close()
         supervisor.stop()
 
 

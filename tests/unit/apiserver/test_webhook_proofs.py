@@ -12,6 +12,9 @@ from aiohttp.test_utils import TestServer
 
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.lookups import Lookups
+from controlplane.apiserver.reach.endpoints import Endpoints
+from controlplane.apiserver.streams.hub import TunnelHub
 from controlplane.apiserver.webhooks.admission import WebhookAdmission
 from controlplane.apiserver.webhooks.caller import Caller
 from controlplane.apiserver.webhooks.configuration import MUTATING, VALIDATING, ConfigurationError, load
@@ -166,7 +169,7 @@ async def test_a_webhook_that_wants_a_certificate_and_a_token_is_shown_them(
     app.router.add_post("/", answer)
     server = TestServer(app, scheme="https")
     await server.start_server(ssl=context)
-    caller = Caller(api)
+    caller = Caller(Endpoints(api, Lookups(api, lambda node: ()), TunnelHub()))
     user = f"127.0.0.1:{server.port}"
     (tmp_path / "kube").write_text(
         f"users: [{{name: '{user}', user: {{client-certificate: c.crt, client-key: c.key, token: t}}}}]\n"

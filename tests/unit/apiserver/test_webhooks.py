@@ -20,15 +20,16 @@ from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.lookups import Lookups
 from controlplane.apiserver.proxy.handler import ProxyHandler
+from controlplane.apiserver.reach.endpoints import Endpoints, Way
 from controlplane.apiserver.request import parse_path
 from controlplane.apiserver.streams.hub import TunnelHub
 from controlplane.apiserver.streams.port_forward import PortForwards
 from controlplane.apiserver.streams.remote_command import RemoteCommands
 from controlplane.apiserver.verbs import connect
 from controlplane.apiserver.webhooks.admission import WebhookAdmission
-from controlplane.apiserver.webhooks.caller import Caller, CallFailed
+from controlplane.apiserver.webhooks.caller import Caller
 from shared import pki
-from shared.api.errors import BadRequest, Forbidden, InternalError, Invalid
+from shared.api.errors import BadRequest, Forbidden, InternalError, Invalid, ServiceUnavailable
 from shared.api.kinds import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -101,7 +102,7 @@ class Hooks:
 
 @pytest.fixture
 async def hooks(api: ApiServer, tmp_path: Path) -> AsyncIterator[Hooks]:
-    served, caller = Hooks(tmp_path), Caller(api)
+    served, caller = Hooks(tmp_path), Caller(Endpoints(api, Lookups(api, lambda node: ()), TunnelHub()))
     await served.start()
     api.admission.append(WebhookAdmission(api, caller))
     yield served
@@ -264,20 +265,20 @@ async def test_service_that_stands_for_a_name(client: LocalClient, hooks: Hooks)
 
 
 async def test_service_is_reached_at_a_ready_endpoint(api: ApiServer, client: LocalClient) -> None:
-    caller = Caller(api)
+    endpoints = Endpoints(api, Lookups(api, lambda node: ()), TunnelHub())
     ports = [{"name": "web", "port": 80}, {"name": "hook", "port": 443}]
     await client.create(SERVICES, {"metadata": {"name": "hook"}, "spec": {"ports": ports}}, "g")
-    with pytest.raises(CallFailed, match='service "hook" has no port 8443'):
-        caller.endpoint("g", "hook", 8443)
-    with pytest.raises(CallFailed, match='no endpoints available for service "hook"'):
-        caller.endpoint("g", "hook", 443)
+    with pytest.raises(ServiceUnavailable, match='no service port 8443 found for service "hook"'):
+        endpoints.choose("g", "hook", 8443)
+    with pytest.raises(ServiceUnavailable, match='no endpoints available for service "hook"'):
+        endpoints.choose("g", "hook", 443)
     await client.create(ENDPOINT_SLICES, {
         "metadata": {"name": "hook-1", "labels": {"kubernetes.io/service-name": "hook"}}, "addressType": "IPv4",
         "endpoints": [{"addresses": ["10.0.0.8"], "conditions": {"ready": False}},
                       {"addresses": ["10.0.0.9"], "conditions": {"ready": True}}],
         "ports": [{"name": "web", "port": 8080}, {"name": "hook", "port": 9443}],
     }, "g")  # fmt: skip
-    assert caller.endpoint("g", "hook", 443) == ("10.0.0.9", 9443)
+    assert endpoints.choose("g", "hook", 443) == Way("10.0.0.9", 9443, "hook.g.svc")
 
 
 async def test_configurations_themselves_are_never_sent(client: LocalClient, hooks: Hooks) -> None:

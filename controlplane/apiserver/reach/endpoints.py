@@ -1,6 +1,7 @@
 """The way to a ready endpoint of a service: through the agent of its pod, or straight where it is no pod's.
 
-Reads the caches; owns nothing. Addresses of this host (loopback, link-local) are never dialled.
+Reads the caches; owns nothing. Endpoints at addresses of this host (loopback, link-local) are never dialled; a service
+of type ExternalName leads where its name does. Source: k8s.io/apiserver/pkg/util/proxy (ResolveEndpoint).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from shared.api.kinds import ENDPOINT_SLICES, SERVICES
 from shared.dial import CONNECT_SECONDS, Dial
 
 SERVICE_NAME = "kubernetes.io/service-name"
+EXTERNAL_NAME = "ExternalName"
+"""The type of services that stand for a name of the DNS, which is looked up where the API server runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Endpoints:
         service = self.service(namespace, name)
         if service is None:
             raise ServiceUnavailable(f'service "{name}" not found')
+        if service.spec.type == EXTERNAL_NAME:
+            return Way(service.spec.external_name, port, f"{name}.{namespace}.svc")
         named = port_name(service, port)
         if named is None:
             raise ServiceUnavailable(f'no service port {port} found for service "{name}"')
@@ -117,18 +122,26 @@ def port_name(service: Service, port: int) -> str | None:
 
 
 async def _connected(way: Way) -> socket.socket:
-    made = socket.socket(socket.AF_INET6 if ":" in way.host else socket.AF_INET, socket.SOCK_STREAM)
-    made.setblocking(False)
+    """A connection to the first of its addresses that answers."""
+    failure: OSError | None = None
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            await asyncio.get_running_loop().sock_connect(made, (way.host, way.port))
+            loop = asyncio.get_running_loop()
+            for family, *_, address in await loop.getaddrinfo(way.host, way.port, type=socket.SOCK_STREAM):
+                made = socket.socket(family, socket.SOCK_STREAM)
+                made.setblocking(False)
+                try:
+                    await loop.sock_connect(made, address)
+                except OSError as error:
+                    made.close()
+                    failure = error
+                except BaseException:
+                    made.close()
+                    raise
+                else:
+                    return made
     except TimeoutError as error:
-        made.close()
         raise ServiceUnavailable(f"dial tcp {way.authority}: i/o timeout") from error
     except OSError as error:
-        made.close()
-        raise ServiceUnavailable(f"dial tcp {way.authority}: {error}") from error
-    except BaseException:
-        made.close()
-        raise
-    return made
+        failure = error
+    raise ServiceUnavailable(f"dial tcp {way.authority}: {failure}") from failure
