@@ -230,6 +230,8 @@ def readmitted(request: Request, drafted: JSON, mutated: JSON, old: JSON | None)
         raise InternalError(f"Internal error occurred: admission made an object that is none: {found.type_errors[0]}")
     if found.has_nulls:
         prune_nulls(mutated, kind)
+    if old is not None:
+        mutated = _merged(request, old, mutated)  # of a subresource only what is written through it
     was: JSON = drafted["metadata"]
     meta = {key: was[key] for key in _SERVERS_OWN if key in was}
     given: JSON = mutated.get("metadata") or {}

@@ -17,10 +17,16 @@ from controlplane.apiserver.app import build_app
 from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.kinds.table import KINDS
 from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.lookups import Lookups
+from controlplane.apiserver.reach.endpoints import Endpoints
+from controlplane.apiserver.streams.hub import TunnelHub
+from controlplane.apiserver.webhooks.admission import WebhookAdmission
+from controlplane.apiserver.webhooks.caller import Caller
 from controlplane.store.sqlite import SqliteStore
 from shared.api.kinds import NAMESPACES
 from shared.work.clock import FakeClock
 from shared.work.supervisor import Supervisor
+from tests.hooks import Hooks
 
 
 @pytest.fixture
@@ -78,3 +84,13 @@ async def http(api: ApiServer, client: LocalClient) -> AsyncIterator[TestClient]
     anybody = Anybody()
     async with TestClient(TestServer(build_app(api, anybody, anybody))) as session:
         yield session
+
+
+@pytest.fixture
+async def hooks(api: ApiServer, tmp_path: Path) -> AsyncIterator[Hooks]:
+    served, caller = Hooks(tmp_path), Caller(Endpoints(api, Lookups(api, lambda node: ()), TunnelHub()))
+    await served.start()
+    api.admission.append(WebhookAdmission(api, caller))
+    yield served
+    await caller.close()
+    await served.server.close()

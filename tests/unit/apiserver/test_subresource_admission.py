@@ -112,3 +112,14 @@ async def test_connecting_shows_its_options(
 def test_ports_must_be_numbers() -> None:
     with pytest.raises(BadRequest, match="invalid syntax"):
         connect.options("PodPortForwardOptions", [("ports", "http")])
+
+
+async def test_containers_that_are_added_to_a_pod(http: Http, client: LocalClient) -> None:
+    spies = "object.spec.ephemeralContainers.exists(c, c.image == 'spy') && !has(oldObject.spec.ephemeralContainers)"
+    await refuse(client, "pods/ephemeralcontainers", "UPDATE", f"request.kind.kind == 'Pod' && {spies}")
+    merge = {"Content-Type": "application/strategic-merge-patch+json"}
+    path = "/api/v1/namespaces/g/pods/p/ephemeralcontainers"
+    for image, code in (("spy", 422), ("busybox", 200)):
+        body = {"spec": {"ephemeralContainers": [{"name": "d", "image": image}]}}
+        async with http.patch(path, json=body, headers=merge) as response:
+            assert response.status == code, await response.text()

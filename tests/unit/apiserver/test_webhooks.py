@@ -2,136 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import json
-import ssl
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 
 from controlplane.apiserver.api import ApiServer
-from controlplane.apiserver.app import build_app
-from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.lookups import Lookups
-from controlplane.apiserver.proxy.handler import ProxyHandler
 from controlplane.apiserver.reach.endpoints import Endpoints, Way
-from controlplane.apiserver.request import parse_path
 from controlplane.apiserver.streams.hub import TunnelHub
-from controlplane.apiserver.streams.port_forward import PortForwards
-from controlplane.apiserver.streams.remote_command import RemoteCommands
-from controlplane.apiserver.verbs import connect
-from controlplane.apiserver.webhooks.admission import WebhookAdmission
-from controlplane.apiserver.webhooks.caller import Caller
 from shared import pki
 from shared.api.errors import BadRequest, Forbidden, InternalError, Invalid, ServiceUnavailable
 from shared.api.kinds import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
-    MUTATING_WEBHOOK_CONFIGURATIONS,
     NAMESPACES,
-    PODS,
     SERVICES,
     VALIDATING_WEBHOOK_CONFIGURATIONS,
 )
 from shared.client.base import PatchType
+from tests.hooks import Answer, Hooks, allow, deny, mutating, put, validating
 
 JSON_PATCH = PatchType.JSON
-Answer = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-class Anybody:
-    """Lets an administrator in without credentials."""
-
-    def authenticate(self, request: web.BaseRequest) -> User:
-        return User("admin", ("system:masters", "system:authenticated"))
-
-    def authorize(self, user: User, attributes: Attributes) -> None:
-        return None
-
-
-class Hooks:
-    """A server of webhooks: a path each, and what was asked."""
-
-    def __init__(self, folder: Path) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.answers: dict[str, Answer] = {}
-        authority = pki.create_ca()
-        made = pki.server_certificate(authority, ["127.0.0.1", "hook.g.svc"])
-        self.bundle = base64.b64encode(authority.pem).decode()
-        files = folder / "tls.crt", folder / "tls.key"
-        for path, data in zip(files, (made.certificate, made.key), strict=True):
-            path.write_bytes(data)
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._context.load_cert_chain(*files)
-        app = web.Application()
-        app.router.add_post("/{path:.*}", self._answer)
-        self.server = TestServer(app, scheme="https")
-
-    async def start(self) -> None:
-        await self.server.start_server(ssl=self._context)
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        review = await request.json()
-        self.asked.append(review["request"] | {"path": request.path})
-        response = self.answers[request.path](review["request"])
-        if "body" in response:
-            return web.Response(text=response["body"], status=response.get("status", 200))
-        await asyncio.sleep(response.pop("after", 0))
-        return web.json_response({
-            "kind": "AdmissionReview", "apiVersion": review["apiVersion"],
-            "response": {"uid": review["request"]["uid"]} | response,
-        })  # fmt: skip
-
-    def hook(self, path: str, answer: Answer, **fields: Any) -> dict[str, Any]:
-        self.answers[path] = answer
-        name = path.strip("/").replace("/", "-")
-        return {
-            "name": f"{name}.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-            "clientConfig": {"url": f"https://127.0.0.1:{self.server.port}{path}", "caBundle": self.bundle},
-            "rules": [{"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["configmaps",
-                      "deployments"]}],
-        } | fields  # fmt: skip
-
-
-@pytest.fixture
-async def hooks(api: ApiServer, tmp_path: Path) -> AsyncIterator[Hooks]:
-    served, caller = Hooks(tmp_path), Caller(Endpoints(api, Lookups(api, lambda node: ()), TunnelHub()))
-    await served.start()
-    api.admission.append(WebhookAdmission(api, caller))
-    yield served
-    await caller.close()
-    await served.server.close()
-
-
-def allow(request: dict[str, Any]) -> dict[str, Any]:
-    return {"allowed": True, "warnings": ["looked at"]}
-
-
-def deny(request: dict[str, Any]) -> dict[str, Any]:
-    return {"allowed": False, "status": {"code": 403, "message": "not here", "reason": "Forbidden"}}
-
-
-def put(path: str, value: Any) -> Answer:
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
-        patch = json.dumps([{"op": "add", "path": path, "value": value}]).encode()
-        return {"allowed": True, "patchType": "JSONPatch", "patch": base64.b64encode(patch).decode()}
-
-    return answer
-
-
-async def validating(client: LocalClient, *webhooks: dict[str, Any]) -> None:
-    await client.create(VALIDATING_WEBHOOK_CONFIGURATIONS, {"metadata": {"name": "v"}, "webhooks": list(webhooks)})
-
-
-async def mutating(client: LocalClient, *webhooks: dict[str, Any], name: str = "m") -> None:
-    await client.create(MUTATING_WEBHOOK_CONFIGURATIONS, {"metadata": {"name": name}, "webhooks": list(webhooks)})
 
 
 def config(**data: str) -> dict[str, Any]:
@@ -327,93 +221,3 @@ async def test_unparsable_bundle(client: LocalClient, hooks: Hooks) -> None:
     await validating(client, hook)
     with pytest.raises((InternalError, BadRequest), match="caBundle"):
         await client.create(CONFIG_MAPS, config(), "g")
-
-
-TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
-
-
-def rules(*resources: str) -> list[dict[str, Any]]:
-    return [{"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": list(resources)}]
-
-
-async def test_scale_is_sent_and_changed_as_a_scale(
-    client: LocalClient,
-    hooks: Hooks,
-    http: TestClient,  # type: ignore[type-arg]
-) -> None:
-    spec = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}
-    await client.create(DEPLOYMENTS, {"metadata": {"name": "d"}, "spec": spec}, "g")
-    await mutating(client, hooks.hook("/scale", put("/spec/replicas", 3), rules=rules("deployments/scale")))
-    path = "/apis/apps/v1/namespaces/g/deployments/d/scale"
-    merge = {"Content-Type": "application/merge-patch+json"}
-    async with http.patch(path, json={"spec": {"replicas": 5}}, headers=merge) as response:
-        assert (await response.json())["spec"] == {"replicas": 3}
-    [asked] = hooks.asked
-    assert (asked["kind"], asked["resource"]["resource"], asked["subResource"], asked["operation"]) == (
-        {"group": "autoscaling", "version": "v1", "kind": "Scale"}, "deployments", "scale", "UPDATE",
-    )  # fmt: skip
-    assert (asked["object"]["spec"], asked["oldObject"]["spec"]) == ({"replicas": 5}, {"replicas": 1})
-    assert (await client.get(DEPLOYMENTS, "d", "g")).spec.replicas == 3
-
-
-async def test_connecting_is_asked_about_and_its_options_may_be_changed(
-    api: ApiServer, client: LocalClient, hooks: Hooks
-) -> None:
-    query = [("command", "ls"), ("command", "-l"), ("stdin", "true"), ("tty", "false"), ("container", "c")]
-    target = parse_path("/api/v1/namespaces/g/pods/p/exec")
-    selects = {"matchLabels": {"a": "b"}}
-    await mutating(
-        client,
-        hooks.hook("/exec", put("/container", "other"), rules=rules("pods/exec")),
-        hooks.hook("/none", deny, rules=rules("pods/exec"), objectSelector=selects),  # options have no labels
-    )
-    options = await connect.admitted(api, User("jane"), target, query)
-    given = {"kind": "PodExecOptions", "apiVersion": "v1", "stdin": True, "container": "c", "command": ["ls", "-l"]}
-    assert options == given | {"container": "other"}
-    [asked] = hooks.asked
-    assert asked["kind"] == {"group": "", "version": "v1", "kind": "PodExecOptions"}
-    assert (asked["operation"], asked["name"], asked["namespace"], asked["subResource"]) == (
-        "CONNECT",
-        "p",
-        "g",
-        "exec",
-    )
-    assert (asked["object"], asked["oldObject"], asked["options"], asked["dryRun"]) == (given, None, None, False)
-    await validating(client, hooks.hook("/deny", deny, rules=rules("pods/exec")))
-    with pytest.raises(Forbidden, match="denied the request: not here"):
-        await connect.admitted(api, User("jane"), target, query)
-
-
-def warn_and_deny(request: dict[str, Any]) -> dict[str, Any]:
-    return deny(request) | {"warnings": ["not wise"]}
-
-
-async def test_a_refusal_tells_the_webhooks_warnings_too(client: LocalClient, hooks: Hooks, http: TestClient) -> None:  # type: ignore[type-arg] # fmt: skip
-    await validating(client, hooks.hook("/deny", warn_and_deny))
-    async with http.post("/api/v1/namespaces/g/configmaps", json=config()) as response:
-        assert (response.status, response.headers.getall("Warning")) == (403, ['299 - "not wise"'])
-
-
-@pytest.mark.parametrize(
-    ("answer", "subresource", "told"),
-    [(allow, "exec", "looked at"), (allow, "attach", "looked at"), (allow, "portforward", "looked at"),
-     (allow, "proxy/", "looked at"), (warn_and_deny, "exec", "not wise"), (warn_and_deny, "proxy/", "not wise")],
-)  # fmt: skip
-async def test_what_a_webhook_warns_of_before_a_connection(
-    api: ApiServer, client: LocalClient, hooks: Hooks, answer: Answer, subresource: str, told: str
-) -> None:
-    """The pod is on no node, so that the answer is an error in each case: what was warned of stands in it once."""
-    anybody, lookups, hub = Anybody(), Lookups(api, lambda node: ()), TunnelHub()
-    served = (
-        RemoteCommands(api, lookups, hub, anybody).add_routes,
-        PortForwards(api, lookups, hub, anybody).add_routes,
-        ProxyHandler(api, lookups, hub).add_routes,
-    )
-    await client.create(PODS, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}, "g")
-    name = subresource.rstrip("/")
-    await validating(client, hooks.hook("/look", answer, rules=rules(f"pods/{name}")))
-    async with TestClient(TestServer(build_app(api, anybody, anybody, served))) as http:
-        path = f"/api/v1/namespaces/g/pods/p/{subresource}"
-        async with http.get(path, params={"command": "x"} if name == "exec" else {}) as response:
-            assert response.status >= 400
-            assert response.headers.getall("Warning") == [f'299 - "{told}"']
