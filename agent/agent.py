@@ -28,6 +28,7 @@ from agent.network.base import NetworkFailure
 from agent.network.bridge import BridgeNetwork
 from agent.node import NodeRegistration
 from agent.node_status import allocatable_cpu, allocatable_memory
+from agent.pods.admission import Abilities
 from agent.pods.dispatcher import OFFLINE_AFTER, Dispatcher
 from agent.pods.finding import PodPlaces
 from agent.pods.logs import PodLogs
@@ -266,6 +267,7 @@ class _Agent:
             data_dir=self._settings.data_dir,
             rng=self._rng,
             note_pull=note_pull,
+            abilities=Abilities("apparmor" in info.security_options, self._settings.unsafe_sysctls),
         )
 
     async def _keep_house(self) -> None:

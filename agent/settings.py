@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.sysctls import check_patterns
 from agent.thresholds import DEFAULTS, LASTS, Reserves, Threshold, parse_reserved, parse_thresholds
 from shared.api import names
 from shared.settings import SettingsError, check_logging, setting
@@ -98,6 +99,12 @@ class AgentSettings:
         None, "A directory of pods that this host runs by itself, a file each (static pods).", metavar="DIR"
     )
 
+    allowed_unsafe_sysctls: str = setting(
+        "",
+        "Settings of the kernel that pods may have in their namespaces beyond the safe ones, which may upset the host.",
+        metavar="kernel.msg*,net.core.somaxconn",
+    )
+
     usage_interval: float = setting(
         INTERVAL, "How often it is looked at what the node and its pods use (`kubectl top`).", unit="seconds"
     )
@@ -112,6 +119,10 @@ class AgentSettings:
                 parse()
             except ValueError as error:
                 raise SettingsError(f"{flag}: {error}") from error
+        try:
+            check_patterns(self.unsafe_sysctls)
+        except ValueError as error:
+            raise SettingsError(f"--allowed-unsafe-sysctls: {error}") from error
         if not 0 <= self.image_gc_low_threshold < self.image_gc_high_threshold <= 100:
             raise SettingsError(
                 f"--image-gc-low-threshold: {self.image_gc_low_threshold} is not between 0 and "
@@ -133,6 +144,11 @@ class AgentSettings:
             raise SettingsError("--max-pods: must be above 0")
         if not 0 <= self.metrics_port <= 65535:
             raise SettingsError(f"--metrics-port: {self.metrics_port} is not a port")
+
+    @property
+    def unsafe_sysctls(self) -> tuple[str, ...]:
+        """Names, and prefixes with ``*``."""
+        return tuple(filter(None, (pattern.strip() for pattern in self.allowed_unsafe_sysctls.split(","))))
 
     @property
     def reserves(self) -> Reserves:

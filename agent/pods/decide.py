@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from agent.network.base import PortMapping
+from agent.pods.hostnames import pod_hostname
 from agent.pods.observed import POD, TEARDOWN, Failure, Moment, Observed, PullState, is_sidecar, spec_hash
 from agent.pods.phase import is_finished
 from agent.pods.plan import (
@@ -27,6 +28,7 @@ from agent.pods.plan import (
     StopContainers,
 )
 from agent.pods.restarts import PULL_ERROR_SHOWN, SPEC_CHANGED, UNHEALTHY, active_seconds_left, waits, wants_restart
+from agent.pods.security import needs_own_sandbox
 from agent.runtime.base import ContainerInfo, State
 from shared.api.pod import Container, EphemeralContainer, Pod
 
@@ -47,17 +49,13 @@ def decide(pod: Pod | None, seen: Observed, now: Moment) -> Plan:
     return _Living(pod, seen, now).plan()
 
 
-def pod_hostname(pod: Pod) -> str:
-    """The pod's hostname: its spec's, else its name, cut to the 63 characters that Linux takes."""
-    return (pod.spec.hostname or pod.metadata.name)[:63].rstrip("-.")
-
-
 def takes_warm_sandbox(pod: Pod) -> bool:
     """Whether a sandbox that was made before its pod was known will do.
 
-    Its hostname is not the pod's, so a pod whose hostname others rely on never takes one.
+    Its hostname is not the pod's, so a pod whose hostname others rely on never takes one; and the kernel's settings
+    in its namespaces are the host's.
     """
-    if pod.spec.host_network or pod.spec.hostname or pod.spec.subdomain:
+    if pod.spec.host_network or pod.spec.hostname or pod.spec.subdomain or needs_own_sandbox(pod):
         return False
     return all(owner.kind != "StatefulSet" for owner in pod.metadata.owner_references)
 

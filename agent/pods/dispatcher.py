@@ -16,6 +16,7 @@ from pathlib import Path
 from agent import metrics
 from agent.network.base import PodNetwork
 from agent.pods import engine_watch
+from agent.pods.admission import Abilities, refusal
 from agent.pods.checkpoint import Checkpoints, same_checkpoint
 from agent.pods.events import PodEvents
 from agent.pods.gate import StartGate
@@ -72,8 +73,10 @@ class Dispatcher:
         rng: random.Random,
         memory: bool = True,
         note_pull: Note | None = None,
+        abilities: Abilities = Abilities(),
     ) -> None:
         self._settings, self._supervisor, self._rng = settings, supervisor, rng
+        self._abilities = abilities
         self.states: dict[str, PodState] = {}
         self._queue: WorkQueue[str] = WorkQueue(Backoff(0.5, 60.0))
         self._slots = asyncio.Semaphore(settings.parallel_pods)
@@ -106,6 +109,7 @@ class Dispatcher:
             starts=StartGate(settings.parallel_starts),
             wake=self.wake,
             refill=self._warming.poke,
+            seccomp=data_dir / "seccomp",
         )
         self._worker = PodWorker(self.tools)
 
@@ -288,6 +292,10 @@ class Dispatcher:
         elif (refused := self.refuses(pod)) is not None:
             state.ending = refused
             self.tools.events.warning(pod, refused.reason, refused.message)
+        elif (forbidden := refusal(pod, self._abilities)) is not None:
+            text = f"Pod was rejected: {forbidden.message}"
+            state.ending = Ending(forbidden.reason, text, state.first_seen)
+            self.tools.events.warning(pod, forbidden.reason, forbidden.message)
 
     def _measure_seen(self, pod: Pod) -> None:
         bound = next((c.last_transition_time for c in pod.status.conditions if c.type == "PodScheduled"), None)

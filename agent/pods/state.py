@@ -54,6 +54,8 @@ class PodState:
     """The pod is this host's own, out of a file."""
     mirror: Pod | None = None
     """What the API shows of a static pod."""
+    traceless: bool = False
+    """No container that was started may have changed the sandbox for good; false where that is not known."""
     stale: bool = False
     """The engine is to be asked again before the next decision."""
     starting: set[str] = field(default_factory=set)

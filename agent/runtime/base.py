@@ -101,12 +101,45 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Security:
+    """What a container's processes may do. Empty and false values stand for the engine's own ways."""
+
+    user: str = ""
+    """``uid`` or ``user:gid``; empty for the image's."""
+    groups: tuple[int, ...] = ()
+    privileged: bool = False
+    read_only_root: bool = False
+    no_new_privileges: bool = False
+    add: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    """Capabilities beyond and of the engine's set; ``ALL`` for all."""
+    seccomp: str = ""
+    """``unconfined``, or a profile as JSON."""
+    app_armor: str = ""
+    """``unconfined``, or the name of a profile that is loaded."""
+    unmasked: bool = False
+    """/proc as it is, with nothing hidden or read-only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Namespaces:
+    """Which of a container's namespaces are not as usual: its sandbox's network and IPC, its own processes."""
+
+    host_pid: bool = False
+    host_ipc: bool = False
+    shared_pid: bool = False
+    """All containers of the pod see each other's processes, below those of the sandbox."""
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """What a sandbox of ``pod`` needs; with ``pod`` None one for the warm pool."""
 
     pod: PodIdentity | None
     hostname: str
     host_network: bool = False
+    sysctls: tuple[tuple[str, str], ...] = ()
+    """Settings of the kernel in its namespaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +172,8 @@ class ContainerSpec:
     """Stdin ends with the first who was attached to it."""
     processes_of: str = ""
     """The container whose processes it sees, in place of its own alone."""
+    security: Security = Security()
+    namespaces: Namespaces = Namespaces()
 
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -166,6 +201,8 @@ class EngineInfo:
     storage_driver: str
     cgroup_version: str
     data_root: str
+    security_options: tuple[str, ...] = ()
+    """What it can confine processes with: ``apparmor``, ``seccomp`` ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +211,8 @@ class Image:
     tags: tuple[str, ...]
     digests: tuple[str, ...]
     size_bytes: int
+    user: str = ""
+    """Who its processes run as, ``user`` or ``user:group``; empty for root, and in lists."""
 
 
 @dataclass(frozen=True, slots=True)

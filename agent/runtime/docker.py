@@ -95,6 +95,7 @@ class DockerRuntime:
             storage_driver=found.get("Driver", ""),
             cgroup_version=found.get("CgroupVersion") or "1",
             data_root=found.get("DockerRootDir", ""),
+            security_options=names.read_security_options(found.get("SecurityOptions") or ()),
         )
 
     async def list_sandboxes(self) -> Sequence[Sandbox]:

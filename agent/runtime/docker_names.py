@@ -7,7 +7,7 @@ several agents may share a daemon.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -91,6 +91,11 @@ def parse_time(text: str | None) -> datetime | None:
     if not text or text == _NEVER:
         return None
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def read_security_options(listed: Iterable[str]) -> tuple[str, ...]:
+    """Names out of the engine's list, such as ``name=seccomp,profile=default``; old engines leave ``name=`` out."""
+    return tuple(option.partition(",")[0].removeprefix("name=") for option in listed)
 
 
 def read_sandbox(inspected: Mapping[str, Any]) -> Sandbox:

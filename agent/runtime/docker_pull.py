@@ -22,7 +22,8 @@ def read_image(found: dict[str, Any]) -> Image:
     """From the answer of an inspect or out of the list."""
     tags = tuple(tag for tag in found.get("RepoTags") or () if tag != "<none>:<none>")
     digests = tuple(digest for digest in found.get("RepoDigests") or () if digest != "<none>@<none>")
-    return Image(found["Id"], tags, digests, int(found.get("Size") or 0))
+    user = (found.get("Config") or {}).get("User") or ""
+    return Image(found["Id"], tags, digests, int(found.get("Size") or 0), user)
 
 
 async def inspect(engine: DockerEngine, image: str) -> Image | None:

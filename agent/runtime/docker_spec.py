@@ -10,6 +10,7 @@ from typing import Any
 from agent.runtime import docker_names as names
 from agent.runtime.base import ContainerSpec, Mount, SandboxSpec
 from agent.runtime.docker_options import DockerOptions
+from agent.runtime.docker_security import namespace_config, security_config
 
 LEAST_MEMORY = 6 * 1024 * 1024
 """The daemon refuses a lower limit (``linuxMinMemory`` in moby's daemon/daemon_unix.go)."""
@@ -44,6 +45,8 @@ def sandbox_body(
     }
     if negative_scores:
         host_config["OomScoreAdj"] = SANDBOX_OOM_SCORE
+    if spec.sysctls:
+        host_config["Sysctls"] = dict(spec.sysctls)
     body: dict[str, Any] = {
         "Image": image,
         "Entrypoint": [command],
@@ -62,10 +65,9 @@ def container_body(spec: ContainerSpec, *, node: str, options: DockerOptions, ne
     ``command`` replaces the image's entrypoint and its arguments, ``args`` only the arguments (Kubernetes:
     "Define a Command and Arguments for a Container"); Docker does so by itself when Entrypoint is set.
     """
-    sandbox = f"container:{spec.sandbox_id}"
     host_config: dict[str, Any] = {
-        "NetworkMode": sandbox,
-        "IpcMode": sandbox,
+        **namespace_config(spec.namespaces, spec.sandbox_id, spec.processes_of),
+        **security_config(spec.security),
         "LogConfig": {
             "Type": "json-file",
             "Config": {"max-size": options.log_max_size, "max-file": str(options.log_max_file)},
@@ -74,8 +76,6 @@ def container_body(spec: ContainerSpec, *, node: str, options: DockerOptions, ne
         "CpuShares": max(2, spec.cpu_shares),
         "Mounts": [_mount(mount) for mount in spec.mounts],
     }
-    if spec.processes_of:
-        host_config["PidMode"] = f"container:{spec.processes_of}"
     if spec.cpu_quota > 0:
         host_config |= {"CpuQuota": spec.cpu_quota, "CpuPeriod": PERIOD}
     if spec.memory_bytes > 0:
@@ -96,6 +96,8 @@ def container_body(spec: ContainerSpec, *, node: str, options: DockerOptions, ne
         body["Entrypoint"] = list(spec.command)
     if spec.args:
         body["Cmd"] = list(spec.args)
+    if spec.security.user:
+        body["User"] = spec.security.user
     if spec.working_dir:
         body["WorkingDir"] = spec.working_dir
     return body

@@ -11,6 +11,7 @@ import msgspec
 
 from shared.api.meta import Condition, LabelSelector, LabelSelectorRequirement, Object, Struct
 from shared.api.quantity import Quantity
+from shared.api.security import HostAlias, PodDNSConfig, PodSecurityContext, SecurityContext
 
 # --- volumes and environment ---------------------------------------------------------------------------------
 
@@ -227,6 +228,7 @@ class Container(Struct, frozen=True, kw_only=True):
     tty: bool = False
     stdin: bool = False
     stdin_once: bool = False
+    security_context: SecurityContext = SecurityContext()
 
 
 class EphemeralContainer(Container, frozen=True, kw_only=True):
@@ -297,12 +299,6 @@ class PodSchedulingGate(Struct, frozen=True, kw_only=True):
     name: str = ""
 
 
-class PodSecurityContext(Struct, frozen=True, kw_only=True):
-    """Read for the group that files of volumes belong to."""
-
-    fs_group: int | None = None
-
-
 class LocalObjectReference(Struct, frozen=True, kw_only=True):
     """Something of the pod's own namespace."""
 
@@ -327,8 +323,16 @@ class PodSpec(Struct, frozen=True, kw_only=True):
     priority_class_name: str = ""
     active_deadline_seconds: int | None = None
     host_network: bool = False
+    host_pid: bool = msgspec.field(default=False, name="hostPID")
+    host_ipc: bool = msgspec.field(default=False, name="hostIPC")
+    host_users: bool = True
+    share_process_namespace: bool = False
     hostname: str = ""
     subdomain: str = ""
+    set_hostname_as_fqdn: bool = msgspec.field(default=False, name="setHostnameAsFQDN")
+    host_aliases: tuple[HostAlias, ...] = ()
+    dns_policy: str = "ClusterFirst"
+    dns_config: PodDNSConfig = PodDNSConfig()
     service_account_name: str = ""
     security_context: PodSecurityContext = PodSecurityContext()
     readiness_gates: tuple[PodReadinessGate, ...] = ()

@@ -51,7 +51,12 @@ def test_help_of_the_command_loads_no_part_of_the_system() -> None:
 def test_a_server_needs_no_numpy_and_no_scheduler_until_it_is_ready() -> None:
     modules = loaded("import deploy.cli, controlplane.server")
     assert within(modules, "numpy", "controlplane.scheduler", "controlplane.controllers.table") == set()
-    assert within(modules, "agent", "docker", "asyncssh", "rich") == {"agent", "agent.settings", "agent.thresholds"}
+    assert within(modules, "agent", "docker", "asyncssh", "rich") == {
+        "agent",
+        "agent.settings",
+        "agent.sysctls",
+        "agent.thresholds",
+    }
     assert within(modules, "kubernetes_validate", "jsonschema") == set()
 
 

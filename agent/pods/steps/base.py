@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent.network.base import PodNetwork
 from agent.pods.checkpoint import Checkpoints
@@ -55,6 +56,8 @@ class Tools:
     """Have the worker of a pod (by uid) look again."""
     refill: Callable[[], None]
     """The warm pool may need another sandbox."""
+    seccomp: Path
+    """The directory of this node's own seccomp profiles."""
 
     def now(self) -> Moment:
         return Moment(self.clock.now(), self.clock.monotonic())

@@ -8,19 +8,22 @@ import math
 from dataclasses import replace
 
 from agent import metrics
-from agent.pods.decide import pod_hostname
 from agent.pods.env import ConfigError, command_line, environment, references
 from agent.pods.gate import Urgency
+from agent.pods.hostnames import pod_hostname
 from agent.pods.observed import spec_hash
 from agent.pods.plan import StartContainer, StopContainers
 from agent.pods.resources import cpu_quota, cpu_shares, memory_bytes, oom_score_adj
 from agent.pods.restarts import after_restart
+from agent.pods.security import leaves_traces
 from agent.pods.steps.base import StepFailed, Work
+from agent.pods.steps.secure import container_security
 from agent.pods.volumes.base import VolumeFailure
 from agent.runtime.base import (
     ContainerInfo,
     ContainerSpec,
     ImageMissing,
+    Namespaces,
     RuntimeFailure,
     RuntimeUnavailable,
     State,
@@ -141,6 +144,8 @@ async def _spec(work: Work, step: StartContainer, pod: Pod, container: Container
         raise StepFailed("CreateContainerConfigError", str(error)) from error
     except StatusError as error:
         raise StepFailed("CreateContainerConfigError", error.message) from error
+    security = await container_security(work, pod, container)
+    state.traceless = not leaves_traces(pod)
     command, args = command_line(container, variables)
     foreign = not pod.spec.host_network and sandbox.hostname != hostname
     return ContainerSpec(
@@ -166,6 +171,8 @@ async def _spec(work: Work, step: StartContainer, pod: Pod, container: Container
         stdin=container.stdin,
         stdin_once=container.stdin_once,
         processes_of=target,
+        security=security,
+        namespaces=Namespaces(pod.spec.host_pid, pod.spec.host_ipc, pod.spec.share_process_namespace),
     )
 
 
@@ -185,7 +192,10 @@ async def _variables(work: Work, pod: Pod, container: Container, max_age: float 
     tools, meta = work.tools, pod.metadata
     address = tools.node.host_ip if pod.spec.host_network else work.state.address
     objects = await tools.objects.get(meta.uid, meta.namespace, references(container), max_age=max_age)
-    return environment(pod, container, objects, tools.node, address, pod_hostname(pod))
+    hostname = pod_hostname(pod)
+    if pod.spec.host_network and work.state.sandbox is not None:
+        hostname = work.state.sandbox.hostname  # the host's own
+    return environment(pod, container, objects, tools.node, address, hostname)
 
 
 async def stop_containers(work: Work, step: StopContainers, pod: Pod) -> None:

@@ -9,11 +9,14 @@ from agent import metrics
 from agent.network.base import NetworkFailure
 from agent.pods.decide import takes_warm_sandbox
 from agent.pods.gate import Urgency
+from agent.pods.hostnames import NameTooLong, check_hostname
 from agent.pods.plan import EnsureSandbox, PrepareVolumes, PublishPorts
 from agent.pods.pool import WarmSandbox
+from agent.pods.security import leaves_traces
 from agent.pods.steps.base import StepFailed, Tools, Work
 from agent.pods.volumes.base import VolumeFailure
 from agent.runtime.base import RuntimeFailure, RuntimeUnavailable, Sandbox, SandboxSpec
+from agent.sysctls import dotted
 from shared.api.pod import Pod
 
 logger = logging.getLogger(__name__)
@@ -34,18 +37,21 @@ async def ensure_sandbox(work: Work, step: EnsureSandbox, pod: Pod) -> None:
     tools, state = work.tools, work.state
     began = tools.clock.monotonic()
     try:
+        check_hostname(pod)
+        if not pod.spec.host_users:
+            raise RuntimeFailure('RuntimeClass handler "" does not support user namespaces')
         if takes_warm_sandbox(pod):
             tools.pool.arrived(began)
         if not (step.warm and await _claim(work)):
             async with tools.starts.slot(Urgency.SANDBOX):
                 if not (step.warm and await _claim(work)):  # one may have come while this pod waited
-                    await _create(work, step)
+                    await _create(work, step, pod)
                     metrics.WARM_CLAIMS.labels("none").inc()
         address = tools.node.host_ip if step.host_network else state.address
         await tools.volumes.write_host_files(pod, address, step.hostname)
     except VolumeFailure as error:
         raise StepFailed("FailedCreatePodSandBox", str(error), event="FailedCreatePodSandBox") from error
-    except (RuntimeFailure, NetworkFailure) as error:
+    except (RuntimeFailure, NetworkFailure, NameTooLong) as error:
         text = f"Failed to create pod sandbox: {error}"
         raise StepFailed("FailedCreatePodSandBox", text, event="FailedCreatePodSandBox") from error
     finally:
@@ -85,12 +91,14 @@ async def recycle(work: Work) -> bool:
     """Give the sandbox of a pod whose containers are gone to the warm pool, if that wants one; whether it took it.
 
     It gets a link and an address of its own again: of the pod's network nothing is left in it, for what outlives a
-    link (rules, settings of the kernel) takes CAP_NET_ADMIN, which no container has. Raises RuntimeFailure,
+    link (rules, settings of the kernel) takes rights that no container of the pod had. Raises RuntimeFailure,
     NetworkFailure.
     """
     tools, state = work.tools, work.state
     sandbox = state.sandbox
     if sandbox is None or not sandbox.running or sandbox.host_network or state.containers:
+        return False
+    if leaves_traces(state.pod) if state.pod is not None else not state.traceless:
         return False
     if tools.pool.missing(tools.clock.monotonic()) <= 0:
         return False
@@ -120,9 +128,10 @@ async def _plug(tools: Tools, sandbox: Sandbox) -> None:
     tools.pool.put(WarmSandbox(sandbox, address))
 
 
-async def _create(work: Work, step: EnsureSandbox) -> None:
+async def _create(work: Work, step: EnsureSandbox, pod: Pod) -> None:
     tools, state = work.tools, work.state
-    spec = SandboxSpec(state.identity, step.hostname, step.host_network)
+    sysctls = tuple((dotted(each.name), each.value) for each in pod.spec.security_context.sysctls)
+    spec = SandboxSpec(state.identity, step.hostname, step.host_network, sysctls)
     sandbox = await tools.runtime.create_sandbox(spec)
     state.sandbox, state.address = sandbox, ""
     if not step.host_network:

@@ -93,7 +93,7 @@ class PodVolumes:
         """/etc/hosts and its like. Raises VolumeFailure."""
         paths = self.paths(pod.metadata.uid)
         try:
-            await asyncio.to_thread(write_host_files, paths, address, hostname, pod.spec.host_network)
+            await asyncio.to_thread(write_host_files, paths, pod, address, hostname)
         except OSError as error:
             raise VolumeFailure(f"files of the pod cannot be written: {error}") from error
 

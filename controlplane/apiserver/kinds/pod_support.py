@@ -15,7 +15,10 @@ _CONTAINER = (
     "name", "image", "command", "args", "workingDir", "ports", "env", "envFrom", "resources.limits",
     "resources.requests", "volumeMounts.name", "volumeMounts.mountPath", "volumeMounts.readOnly",
     "volumeMounts.subPath", "imagePullPolicy", "terminationMessagePath", "terminationMessagePolicy", "stdin",
-    "stdinOnce", "tty",
+    "stdinOnce", "tty", "securityContext.runAsUser", "securityContext.runAsGroup", "securityContext.runAsNonRoot",
+    "securityContext.privileged", "securityContext.readOnlyRootFilesystem",
+    "securityContext.allowPrivilegeEscalation", "securityContext.capabilities", "securityContext.procMount",
+    "securityContext.seccompProfile", "securityContext.appArmorProfile",
 )  # fmt: skip
 _PROBE = tuple(
     f"{probe}.{field}"
@@ -34,7 +37,11 @@ POD_FIELDS_ACTED_ON: frozenset[str] = frozenset(
         "volumes.name", "volumes.emptyDir", "volumes.hostPath", "volumes.configMap", "volumes.secret",
         "volumes.projected.sources.secret", "volumes.projected.sources.configMap",
         "volumes.projected.sources.downwardAPI", "volumes.projected.sources.serviceAccountToken",
-        "volumes.projected.defaultMode", "securityContext.fsGroup",
+        "volumes.projected.defaultMode", "securityContext.fsGroup", "securityContext.runAsUser",
+        "securityContext.runAsGroup", "securityContext.runAsNonRoot", "securityContext.supplementalGroups",
+        "securityContext.supplementalGroupsPolicy", "securityContext.sysctls", "securityContext.seccompProfile",
+        "securityContext.appArmorProfile", "hostPID", "hostIPC", "hostUsers", "shareProcessNamespace", "hostAliases",
+        "subdomain", "setHostnameAsFQDN", "dnsConfig",
         "restartPolicy", "activeDeadlineSeconds", "imagePullSecrets.name", "terminationGracePeriodSeconds", "nodeName",
         "nodeSelector", "hostNetwork", "hostname",
         "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution", "tolerations", "schedulerName",
@@ -43,7 +50,7 @@ POD_FIELDS_ACTED_ON: frozenset[str] = frozenset(
 """Dotted paths below a pod's spec, list indexes left out; a path covers everything below it."""
 
 _HARMLESS: dict[str, tuple[Any, ...]] = {
-    "dnsPolicy": ("ClusterFirst", "Default"), "enableServiceLinks": (True, False), "priority": (0,),
+    "dnsPolicy": ("ClusterFirst", "Default", "None"), "enableServiceLinks": (True, False), "priority": (0,),
     "preemptionPolicy": ("PreemptLowerPriority",), "securityContext": ({},), "serviceAccountName": ("default",),
     "serviceAccount": ("default",), "hostIPC": (False,), "hostPID": (False,), "automountServiceAccountToken": (False,),
     "shareProcessNamespace": (False,), "os": ({"name": "linux"},), "affinity": ({},), "hostUsers": (True,),

@@ -310,7 +310,7 @@ def test_grace() -> None:
 
 def test_warnings_name_what_no_agent_does_yet() -> None:
     obj = pod(
-        dnsConfig={"nameservers": ["1.1.1.1"]},
+        dnsPolicy="ClusterFirstWithHostNet",
         volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}, {"name": "e", "emptyDir": {}}],
         containers=[
             {"name": "c", "image": "i", "livenessProbe": {"grpc": {"port": 1}}, "lifecycle": {"preStop": PROBE}}
@@ -318,7 +318,7 @@ def test_warnings_name_what_no_agent_does_yet() -> None:
     )
     suffix = ": not acted on by Longboat yet"
     assert set(POD.warnings(obj)) == {
-        f"spec.dnsConfig{suffix}",
+        f"spec.dnsPolicy{suffix}",
         f"spec.volumes[0].persistentVolumeClaim{suffix}",
         f"spec.containers[0].livenessProbe.grpc{suffix}",
         f"spec.containers[0].lifecycle{suffix}",
