@@ -203,7 +203,8 @@ def check_update(request: Request, obj: JSON, old: JSON) -> None:
     if wrong:
         raise _refuse(kind, old["metadata"]["name"], wrong)
     if request.subresource in ("", "ephemeralcontainers"):
-        request.warnings.extend((*kind.warnings(obj), *_inert(kind)))
+        known = () if kind.known_warnings else tuple(kind.warnings(old))
+        request.warnings.extend((*(text for text in kind.warnings(obj) if text not in known), *_inert(kind)))
 
 
 def _validation(kind: Kind, subresource: str) -> Callable[[JSON, JSON | None], Iterable[Cause]]:

@@ -108,6 +108,9 @@ class Kind:
     warnings: Callable[[JSON], Iterable[str]] = _no_warnings
     """What a client should be warned about (the ``Warning:`` header)."""
 
+    known_warnings: bool = True
+    """Whether an update warns again of what the object before it was warned of already."""
+
     inert: bool = False
     """Objects are stored and validated, but nothing acts on them yet: whoever writes one is warned of that."""
 

@@ -294,7 +294,8 @@ def _approval(crd: JSON, old: JSON | None) -> Iterator[Cause]:
 
 
 def warnings(crd: JSON) -> Iterable[str]:
-    """Formats that nothing checks."""
+    """Formats that nothing checks; on an update only those that it brings (WarningsOnUpdate of the registry's
+    customresourcedefinition/strategy.go), see ``known_warnings``."""
     for version in crd["spec"].get("versions") or ():
         for form in _formats((version.get("schema") or {}).get("openAPIV3Schema")):
             if form not in CHECKS and form not in OF_NUMBERS:
@@ -330,6 +331,7 @@ CUSTOM_RESOURCE_DEFINITION = Kind(
     validate=validate,
     validate_status=validate_status,
     warnings=warnings,
+    known_warnings=False,
     has_generation=True,
     on_deletion=on_deletion,
     status_metadata=("annotations", "finalizers", "labels", "ownerReferences"),

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.crd import CUSTOM_RESOURCE_DEFINITION as ROW
 from controlplane.apiserver.kinds.crd import warnings
+from controlplane.apiserver.request import Request
+from controlplane.apiserver.strategy import check_update
 from tests.custom import CRON, definition
 
 SCHEMA = "spec.versions[0].schema.openAPIV3Schema"
@@ -225,3 +228,22 @@ def test_a_deletion_is_held_until_the_objects_are_gone() -> None:
     assert ending["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
     assert [c["type"] for c in ending["status"]["conditions"]] == ["Established", "Terminating"]
     assert "finalizers" not in crd["metadata"]
+
+
+def told_on_update(new: Any, old: Any) -> list[str]:
+    request = Request(User("somebody"), ROW)
+    for crd in (new, old):
+        ROW.default(crd)
+        crd["metadata"]["resourceVersion"] = "1"
+    check_update(request, new, old)
+    return request.warnings
+
+
+def test_only_an_updates_own_formats_are_warned_of() -> None:
+    """As upstream, by name: who moves or repeats a format brings nothing new."""
+    old, new = with_property(type="string", format="odd"), with_property(type="string", format="odd")
+    properties = new["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    properties["y"] = {"type": "string", "format": "odd"}
+    assert told_on_update(new, old) == []
+    properties["z"] = {"type": "string", "format": "odder"}
+    assert told_on_update(new, old) == ['unrecognized format "odder"']
