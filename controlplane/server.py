@@ -67,7 +67,7 @@ from controlplane.apiserver.webhooks.caller import Caller
 from controlplane.apiserver.webhooks.conversion import ConversionWebhooks
 from controlplane.apiserver.webhooks.proofs import Proofs
 from controlplane.controllers import system_namespaces
-from controlplane.controllers.kubernetes_service import Address, usable
+from controlplane.controllers.kubernetes_service import Address, reachable
 from controlplane.controllers.taint_eviction import NODE, by_node
 from controlplane.leader import Leader
 from controlplane.settings import ServerSettings, split_address
@@ -104,7 +104,7 @@ async def run_server(settings: ServerSettings, clock: Clock = SystemClock()) -> 
     listener = _listen(host, port)
     advertise = settings.advertise or f"{outward_address() or '127.0.0.1'}:{port}"
     advertised_host, advertised_port = split_address(advertise, "--advertise")
-    reached = usable(advertised_host) or usable(outward_address())
+    reached = reachable(advertised_host, host, outward_address())
     address = Address(ipaddress.IPv4Network(settings.service_cidr), reached, advertised_port)
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)

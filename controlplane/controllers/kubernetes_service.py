@@ -1,7 +1,8 @@
 """The API server as a service of its own cluster: the Service ``kubernetes`` with its endpoints, and the ServiceCIDR
 that services get their addresses from.
 
-Creates what is missing, puts ports and endpoints right, and writes nothing else. The rules are those of
+Creates what is missing, puts ports and endpoints right (without an address that others can use there are none), and
+writes nothing else. The rules are those of
 k8s.io/kubernetes pkg/controlplane/controller/kubernetesservice and defaultservicecidr, and of
 pkg/controlplane/reconcilers. One sync at a time. ``ensure`` is for the start, before anything runs.
 """
@@ -59,6 +60,18 @@ def usable(host: str) -> str:
     return "" if address.is_loopback or address.is_unspecified or address.version != 4 else host
 
 
+def reachable(advertised: str, listens: str, outward: str) -> str:
+    """Where others reach a server, as ``Address.host``: where it says, else at this machine's ``outward`` address
+    unless it listens on loopback only."""
+    if address := usable(advertised):
+        return address
+    try:
+        only_here = ipaddress.ip_address(listens).is_loopback
+    except ValueError:
+        only_here = listens == "localhost"
+    return "" if only_here else usable(outward)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """The four objects, as far as they are there."""
@@ -79,8 +92,7 @@ def decide(found: Found, address: Address, now: str) -> Iterator[Write]:
         (PORT_NAME, PORT, "TCP", address.port)
     ]:
         yield Patch(SERVICES, NAME, {"spec": {"ports": ports}}, NAMESPACE)
-    if address.host:
-        yield from _endpoints(found, address)
+    yield from _endpoints(found, address) if address.host else _no_endpoints(found)
     if found.cidr is None:
         yield Create(SERVICE_CIDRS, _object(SERVICE_CIDRS, spec={"cidrs": [str(address.cidr)]}))
     if not _is_ready(found.cidr):
@@ -111,6 +123,14 @@ def _endpoints(found: Found, address: Address) -> Iterator[Write]:
         [(address.host,)], [(PORT_NAME, address.port)],
     ):  # fmt: skip
         yield Patch(ENDPOINT_SLICES, NAME, fields, NAMESPACE)
+
+
+def _no_endpoints(found: Found) -> Iterator[Write]:
+    """Takes back what a start with an address that others could use has written: nobody answers there any more."""
+    if found.endpoints is not None and found.endpoints.subsets:
+        yield Patch(ENDPOINTS, NAME, {"subsets": None}, NAMESPACE)
+    if found.slice is not None and found.slice.endpoints:
+        yield Patch(ENDPOINT_SLICES, NAME, {"endpoints": []}, NAMESPACE)
 
 
 _RESOURCES: tuple[Resource[Any], ...] = (SERVICES, ENDPOINTS, ENDPOINT_SLICES, SERVICE_CIDRS)

@@ -2,7 +2,21 @@
 
 import ssl
 
-from tests.cluster import eventually
+import pytest
+
+from tests.cluster import Cluster, eventually, free_port
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A server that others could reach."""
+    port = free_port()
+    made = Cluster(tmp_path_factory.mktemp("server"), f"127.0.0.1:{port}", ("--listen", f"0.0.0.0:{port}"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 def test_it_is_there(cluster):
@@ -37,3 +51,14 @@ def test_the_certificate_is_for_it(cluster):
     path.write_text(pem)
     names = ssl._ssl._test_decode_cert(str(path))["subjectAltName"]  # type: ignore[attr-defined]
     assert {("DNS", "kubernetes.default.svc"), ("IP Address", "10.43.0.1")} <= set(names)
+
+
+def test_nothing_is_left_of_an_address_where_nobody_listens(cluster):
+    """Started again, on loopback only. The last of this file: the server stays as it is."""
+    assert cluster.endpoints("kubernetes", 1)
+    cluster.stop()
+    cluster.options = ()
+    cluster.start()
+    eventually(lambda: cluster.endpoints("kubernetes", 0) is not None, "no address in the slice")
+    eventually(lambda: not cluster.get("endpoints", "kubernetes").get("subsets"), "no address in the Endpoints")
+    assert cluster.get("service", "kubernetes")["spec"]["clusterIP"] == "10.43.0.1"

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from controlplane.controllers.kubernetes_service import Address, Found, decide, usable
+from controlplane.controllers.kubernetes_service import Address, Found, decide, reachable, usable
 from controlplane.controllers.writes import Create, Patch
 from shared.api.core import ServiceCIDR, ServiceCIDRStatus
 from shared.api.kinds import ENDPOINT_SLICES, ENDPOINTS, SERVICE_CIDRS, SERVICES
@@ -84,3 +84,37 @@ def test_addresses_that_endpoints_may_have(host: str, expected: str) -> None:
 
 def test_names_for_the_certificate() -> None:
     assert {"kubernetes.default.svc", "10.43.0.1"} <= ADDRESS.names
+
+
+def test_a_server_that_was_reached_by_others_before() -> None:
+    """It listens on loopback only now: what it wrote then must not stay, since nobody answers there."""
+    alone = Address(ADDRESS.cidr, "", 6443)
+    found = writes(made(), alone)
+    assert [(type(write), write.resource.kind, write.patch) for write in found] == [
+        (Patch, "Endpoints", {"subsets": None}), (Patch, "EndpointSlice", {"endpoints": []}),
+    ]  # fmt: skip
+    before = made()
+    assert before.endpoints is not None
+    assert before.slice is not None
+    gone = replace(
+        before,
+        endpoints=msgspec.structs.replace(before.endpoints, subsets=()),
+        slice=msgspec.structs.replace(before.slice, endpoints=()),
+    )
+    assert writes(gone, alone) == [], "once is enough"
+    assert {write.resource.kind for write in writes(gone)} == {"Endpoints", "EndpointSlice"}, "and it may come back"
+
+
+@pytest.mark.parametrize(
+    ("advertised", "listens", "expected"),
+    [
+        ("192.0.2.7", "0.0.0.0", "192.0.2.7"),
+        ("192.0.2.7", "127.0.0.1", "192.0.2.7"),
+        ("127.0.0.1", "0.0.0.0", "192.0.2.9"),
+        ("server.example", "192.0.2.9", "192.0.2.9"),
+        ("127.0.0.1", "127.0.0.1", ""),
+        ("127.0.0.1", "localhost", ""),
+    ],
+)
+def test_where_a_server_is_reached(advertised: str, listens: str, expected: str) -> None:
+    assert reachable(advertised, listens, "192.0.2.9") == expected
