@@ -10,6 +10,9 @@ import requests
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 
+from tests.cluster import eventually
+from tests.custom import definition
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import schemathesis
@@ -19,6 +22,9 @@ EXAMPLES = 4
 
 PATIENCE = 10
 """Seconds for one answer."""
+
+FEW = 1
+"""Of each operation of v2, which says the same in other words."""
 
 TUNING = settings(
     max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
@@ -78,13 +84,13 @@ def send(session, base, operation, case):
 class Findings:
     """What was answered: how often each code, and what should not have been."""
 
-    def __init__(self):
-        self.codes, self.wrong = Counter(), []
+    def __init__(self, tuning=TUNING):
+        self.codes, self.wrong, self._tuning = Counter(), [], tuning
 
     def ask(self, session, base, operation):
         where = f"{operation.method} {operation.path}"
 
-        @TUNING
+        @self._tuning
         @given(case=operation.as_strategy())
         def ask(case):
             try:
@@ -113,3 +119,22 @@ def test_no_request_is_too_much(cluster, session):
     assert sum(found.codes.values()) > 1500
     assert found.codes[200] > 200
     assert found.codes[422] + found.codes[400] > 200
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore")
+def test_nor_by_what_v2_says(cluster, session):
+    cluster.apply(definition())
+    base, found = f"https://{cluster.address}", Findings(settings(TUNING, max_examples=FEW))
+    path = "/apis/stable.example.com/v1/namespaces/{namespace}/crontabs"
+    document = eventually(lambda: with_path(session.get(f"{base}/openapi/v2", timeout=PATIENCE).json(), path), path)
+    for operation in schemathesis.openapi.from_dict(document).get_all_operations():
+        found.ask(session, base, operation.ok())
+    assert not found.wrong, "\n".join(found.wrong[:20])
+    assert sum(found.codes.values()) > 400
+    assert found.codes[200] > 100
+
+
+def with_path(document, path):
+    """The document once the path is in it."""
+    return document if path in document["paths"] else None

@@ -162,7 +162,7 @@ def _schema(schema: JSON) -> JSON:
             out["$ref"] = _renamed(value[0]["$ref"])
         elif key == "$ref":
             out["$ref"] = _renamed(value)
-        elif key == "oneOf":
+        elif key == "oneOf" and any(choice.get("type") == "string" for choice in value):
             out["type"] = "string"  # int-or-string, a quantity: numbers are written as text too
         elif key == "properties":
             out["properties"] = {name: _schema(inner) for name, inner in value.items()}
@@ -182,6 +182,8 @@ def _custom(schema: JSON) -> JSON:
 
 
 _JUNCTORS = ("allOf", "oneOf", "anyOf", "not")
+_OF_ALL = ("apiVersion", "kind", "metadata")
+"""What every object has, and ``schemas.embedded`` therefore gives an embedded one."""
 
 
 def _structural(schema: JSON) -> JSON:
@@ -190,11 +192,16 @@ def _structural(schema: JSON) -> JSON:
         return schema  # of ours: a custom schema has none
     out = {key: value for key, value in schema.items() if key not in (*_JUNCTORS, "nullable")}
     nullable, unknown = schema.get("nullable"), schema.get("x-kubernetes-preserve-unknown-fields")
+    embedded = schema.get("x-kubernetes-embedded-resource")
     if nullable:
         out.pop("type", None)
     if nullable or unknown:
         out.pop("items", None)
-        out.pop("properties", None)
+        own = out.pop("properties", {})
+        if embedded and not unknown:  # what addEmbeddedProperties adds, it adds afterwards
+            out["properties"] = {name: own[name] for name in _OF_ALL}
+    if embedded and unknown:  # and not at all where it would make kubectl refuse unknown fields
+        out["required"] = [name for name in out["required"] if name not in _OF_ALL]
     if "items" not in out and out.get("type") == "array":
         del out["type"]
     if unknown and out.get("type") == "object":

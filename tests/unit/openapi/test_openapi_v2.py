@@ -115,3 +115,53 @@ def test_custom_kinds(preserves: bool) -> None:
     assert own["x-kubernetes-group-version-kind"][0]["kind"] == "CronTab"
     assert ("properties" in own) is not preserves, "kubectl would refuse fields that it does not find"
     assert "/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}" in found["paths"]
+
+
+METADATA = {"$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+OF_ALL = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": METADATA}
+EMBEDDED = {"type": "object", "x-kubernetes-embedded-resource": True}
+UNKNOWN = {"x-kubernetes-preserve-unknown-fields": True}
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"type": "integer", "oneOf": [{"minimum": 1}]}, {"type": "integer"}),
+        ({"type": "object", "anyOf": [{"required": ["a"]}], "not": {"required": ["b"]},
+          "properties": {"a": {"type": "number", "oneOf": [{"enum": [1]}, {"enum": [2]}]}}},
+         {"type": "object", "properties": {"a": {"type": "number"}}}),
+        ({"type": "array", "items": {"type": "boolean", "allOf": [{"enum": [True]}]}},
+         {"type": "array", "items": {"type": "boolean"}}),
+        ({"type": "object", "additionalProperties": {"type": "integer", "anyOf": [{"minimum": 1}]}},
+         {"type": "object", "additionalProperties": {"type": "integer"}}),
+        ({"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]},
+         {"x-kubernetes-int-or-string": True}),
+        ({"type": "object", "properties": {"oneOf": {"type": "integer"}, "anyOf": {"type": "boolean"},
+                                           "items": {"type": "number"}, "required": {"type": "integer"}}},
+         {"type": "object", "properties": {"oneOf": {"type": "integer"}, "anyOf": {"type": "boolean"},
+                                           "items": {"type": "number"}, "required": {"type": "integer"}}}),
+        ({"type": "object", "required": ["a", "b"],
+          "properties": {"a": {"type": "string", "nullable": True}, "b": {"type": "string"}}},
+         {"type": "object", "required": ["b"], "properties": {"a": {}, "b": {"type": "string"}}}),
+        ({"type": "array", "nullable": True, "items": {"type": "string"}}, {}),
+        ({"type": "object", **UNKNOWN, "properties": {"a": {"type": "string"}}}, UNKNOWN),
+        ({**EMBEDDED, "properties": {"spec": {"type": "integer"}}},
+         {**EMBEDDED, "properties": {"spec": {"type": "integer"}, **OF_ALL}, "required": ["kind", "apiVersion"]}),
+        ({**EMBEDDED, **UNKNOWN}, {"x-kubernetes-embedded-resource": True, **UNKNOWN}),
+        ({**EMBEDDED, **UNKNOWN, "required": ["spec"]},
+         {"x-kubernetes-embedded-resource": True, **UNKNOWN, "required": ["spec"]}),
+        ({**EMBEDDED, "nullable": True, "properties": {"spec": {"type": "integer"}}},
+         {"x-kubernetes-embedded-resource": True, "properties": OF_ALL, "required": ["kind", "apiVersion"]}),
+    ],
+    ids=["oneOf of a number", "alternatives of an object", "allOf of items", "anyOf of a map's values",
+         "int-or-string", "fields called as keywords are", "nullable is not required", "a nullable list",
+         "unknown fields", "embedded", "embedded with unknown fields", "embedded, which requires more",
+         "embedded and nullable"],
+)  # fmt: skip
+def test_what_swagger_cannot_say_of_a_custom_kind(schema: Any, expected: Any) -> None:
+    """ToStructuralOpenAPIV2, then addEmbeddedProperties, of apiextensions-apiserver."""
+    crd = definition()
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["x"] = schema
+    fragment = swagger.of_custom(custom(rows.rows(crd, rows.stored_row(crd))))
+    found = json.loads(swagger.whole([fragment]).json.plain())["definitions"]["com.example.stable.v1.CronTab"]
+    assert found["properties"]["x"] == expected
