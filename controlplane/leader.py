@@ -15,6 +15,7 @@ from controlplane.controllers.base import Context
 from controlplane.controllers.events import Recorder
 from controlplane.controllers.informers import SharedInformers
 from controlplane.controllers.kubernetes_service import Address
+from controlplane.controllers.namespace import Elsewhere
 from shared.client.base import Client
 from shared.pki import CertificateAuthority
 from shared.work.clock import Clock
@@ -38,6 +39,8 @@ class Leader:
     ) -> None:
         self.informers = SharedInformers(client)
         """May be asked for caches, and they for indexes, before ``run``."""
+        self.elsewhere: Elsewhere | None = None
+        """What other API servers have; to be set before ``run``."""
         self._client, self._ca, self._supervisor, self._clock = client, ca, supervisor, clock
         self._cluster_cidr, self._address = cluster_cidr, address
 
@@ -53,7 +56,14 @@ class Leader:
         recorder = Recorder(self._client, self._clock)
         context = Context(self._client, self.informers, self._clock, recorder)
         self._supervisor.service("event recorder", recorder.run())
-        rows = controllers(context, recorder, self._ca, cluster_cidr=self._cluster_cidr, address=self._address)
+        rows = controllers(
+            context,
+            recorder,
+            self._ca,
+            cluster_cidr=self._cluster_cidr,
+            address=self._address,
+            elsewhere=self.elsewhere,
+        )
         Runner(rows, context, self._supervisor).start()
         scheduler = Scheduler(Context(self._client, self.informers, self._clock, recorder.named("default-scheduler")))
         self._supervisor.service("scheduler", scheduler.run())

@@ -24,6 +24,7 @@ from controlplane.apiserver.accounts.reviews import TokenReviews
 from controlplane.apiserver.accounts.tokens import AccountTokens
 from controlplane.apiserver.aggregation.availability import Availability
 from controlplane.apiserver.aggregation.certificates import FrontProxy
+from controlplane.apiserver.aggregation.content import Content
 from controlplane.apiserver.aggregation.handler import Aggregator
 from controlplane.apiserver.aggregation.registration import Registration
 from controlplane.apiserver.aggregation.routes import Routes
@@ -228,6 +229,7 @@ def _wire(
     availability = Availability(routes, endpoints, front_proxy, client, clock)
     trust = Trust(api.cache, client, front_proxy, client_ca)
     registration = Registration(api, routes, availability, front_proxy, trust, client)
+    leader.elsewhere = Content(routes, endpoints, front_proxy)
     aggregator = Aggregator(routes, endpoints, front_proxy)
     overload = Overload(settings.max_requests_inflight)
     authenticator = Authenticator(lookups.bootstrap_secret, clock, accounts, oidc)

@@ -104,7 +104,8 @@ class DemoServer:
     async def _list(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("watch"):
             return await self._watch(request)
-        items = list(self.widgets.values())
+        inside = request.match_info.get("namespace")
+        items = [widget for (namespace, _), widget in self.widgets.items() if inside in (None, namespace)]
         return web.json_response(
             {"kind": "WidgetList", "apiVersion": f"{GROUP}/{VERSION}", "metadata": {"resourceVersion": "1"},
              "items": items}

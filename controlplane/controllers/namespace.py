@@ -9,15 +9,17 @@ at a time for each namespace.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from controlplane.controllers import conditions, ownership
 from controlplane.controllers.base import Context, Key, Watch
 from controlplane.controllers.writes import Delete, Patch, apply, send
 from shared.api import kinds
 from shared.api.core import Namespace
+from shared.api.errors import MethodNotAllowed, NotFound, StatusError
 from shared.api.kinds import EVENTS, NAMESPACES, PODS, Resource
 from shared.api.meta import JSON, Condition, Object
 from shared.client.base import PatchType
@@ -25,6 +27,11 @@ from shared.client.base import PatchType
 FINALIZER = "kubernetes"
 RECHECK = 5.0
 """Seconds after which a namespace that waits for agents or finalizers is looked at again, for its conditions."""
+
+ELSEWHERE_RECHECK = 1.0
+"""Seconds after which what another API server still has is looked at again: no watch tells of it."""
+
+_MESSAGE = "unable to retrieve the complete list of server APIs"
 
 Content = Mapping[Resource[Any], Sequence[Object]]
 
@@ -38,10 +45,37 @@ class Plan:
     empty: bool = False
 
 
-def decide(namespace: Namespace, content: Content, now: datetime) -> Plan:
-    """The next step of a terminating namespace that has ``content``."""
+class Elsewhere(Protocol):
+    """What other API servers have in namespaces; see ``apiserver.aggregation.content``."""
+
+    def undiscovered(self) -> Mapping[str, str]:
+        """Why nobody knows what a group version has, by its name."""
+        ...
+
+    def resources(self) -> Sequence[Resource[Object]]: ...
+
+    async def list(self, resource: Resource[Object], namespace: str) -> Sequence[Object]: ...
+
+    async def delete(self, resource: Resource[Object], obj: Object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What other API servers still have of a namespace, and what is in the way: ``undiscovered`` group versions with
+    the reasons, ``failed`` the messages of what could not be listed or deleted."""
+
+    content: Content = field(default_factory=dict)
+    undiscovered: Mapping[str, str] = field(default_factory=dict)
+    failed: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return any(self.content.values()) or bool(self.undiscovered) or bool(self.failed)
+
+
+def decide(namespace: Namespace, content: Content, now: datetime, outside: Outside = Outside()) -> Plan:
+    """The next step of a terminating namespace that has ``content``, and ``outside`` elsewhere."""
     left = {resource: objects for resource, objects in content.items() if objects}
-    if not left:
+    if not left and not outside:
         return Plan(empty=True)
     turn = {PODS: left[PODS]} if PODS in left else left
     delete = tuple(
@@ -51,15 +85,16 @@ def decide(namespace: Namespace, content: Content, now: datetime) -> Plan:
         for obj in objects
         if obj.metadata.deletion_timestamp is None
     )  # fmt: skip
-    return Plan(delete, _conditions(namespace, left, now))
+    return Plan(delete, _conditions(namespace, left, now, outside))
 
 
 def is_terminating(namespace: Namespace | None) -> bool:
     return namespace is not None and namespace.metadata.deletion_timestamp is not None
 
 
-def _conditions(namespace: Namespace, left: Content, now: datetime) -> tuple[Condition, ...]:
+def _conditions(namespace: Namespace, left: Content, now: datetime, outside: Outside) -> tuple[Condition, ...]:
     """The conditions that differ from what the namespace says."""
+    left = {**left, **{resource: objects for resource, objects in outside.content.items() if objects}}
     remaining = [f"{r.group_resource} has {len(objects)} resource instances" for r, objects in left.items()]
     holders: dict[str, int] = {}
     for objects in left.values():
@@ -68,17 +103,19 @@ def _conditions(namespace: Namespace, left: Content, now: datetime) -> tuple[Con
                 holders[finalizer] = holders.get(finalizer, 0) + 1
     held = [f"{finalizer} in {count} resource instances" for finalizer, count in sorted(holders.items())]
     wanted = [
-        Condition(
-            type="NamespaceDeletionContentFailure",
-            status="False",
-            reason="ContentDeleted",
-            message="All content successfully deleted, may be waiting on finalization",
-        ),
+        *_failures(outside),
         Condition(
             type="NamespaceContentRemaining",
             status="True",
             reason="SomeResourcesRemain",
             message=f"Some resources are remaining: {', '.join(sorted(remaining))}",
+        )
+        if remaining
+        else Condition(
+            type="NamespaceContentRemaining",
+            status="False",
+            reason="ContentRemoved",
+            message="All content successfully removed",
         ),
         Condition(
             type="NamespaceFinalizersRemaining",
@@ -104,12 +141,40 @@ def _conditions(namespace: Namespace, left: Content, now: datetime) -> tuple[Con
     return tuple(changed)
 
 
+def _failures(outside: Outside) -> Iterable[Condition]:
+    """Whether everything was found and deleted (status_condition_utils.go). A group version that does not parse is
+    refused before it is stored, so that none fails there."""
+    if outside.undiscovered:
+        why = ", ".join(f"{name}: {reason}" for name, reason in sorted(outside.undiscovered.items()))
+        message = f"Discovery failed for some groups, {len(outside.undiscovered)} failing: {_MESSAGE}: {why}"
+        yield _condition("NamespaceDeletionDiscoveryFailure", "True", "DiscoveryFailed", message)
+    else:
+        message = "All resources successfully discovered"
+        yield _condition("NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered", message)
+    message = "All legacy kube types successfully parsed"
+    yield _condition("NamespaceDeletionGroupVersionParsingFailure", "False", "ParsedGroupVersions", message)
+    if outside.failed:
+        why = ", ".join(sorted(outside.failed))
+        message = f"Failed to delete all resource types, {len(outside.failed)} remaining: {why}"
+        yield _condition("NamespaceDeletionContentFailure", "True", "ContentDeletionFailed", message)
+    else:
+        message = "All content successfully deleted, may be waiting on finalization"
+        yield _condition("NamespaceDeletionContentFailure", "False", "ContentDeleted", message)
+
+
+def _condition(type: str, status: str, reason: str, message: str) -> Condition:
+    return Condition(type=type, status=status, reason=reason, message=message)
+
+
 class NamespaceController:
-    """See the module. ``resources`` are all namespaced kinds there are."""
+    """See the module. ``resources`` are all namespaced kinds there are, but those ``elsewhere``."""
 
     name = "namespace"
 
-    def __init__(self, context: Context, resources: Iterable[Resource[Any]] = kinds.ALL) -> None:
+    def __init__(
+        self, context: Context, resources: Iterable[Resource[Any]] = kinds.ALL, elsewhere: Elsewhere | None = None
+    ) -> None:
+        self._elsewhere = elsewhere
         self._client, self._clock = context.client, context.clock
         self._namespaces = context.informers.cache(NAMESPACES)
         self._informers = context.informers
@@ -175,7 +240,8 @@ class NamespaceController:
         if namespace is None or not is_terminating(namespace) or FINALIZER not in namespace.spec.finalizers:
             return None
         cached = {r: cache.by_index(ownership.NAMESPACE, name) for r, cache in self._caches.items()}
-        plan = decide(namespace, cached, self._clock.now())
+        outside = Outside() if cached.get(PODS) else await self._emptied(name)
+        plan = decide(namespace, cached, self._clock.now(), outside)
         if plan.empty:
             plan = decide(namespace, await self._listed(name), self._clock.now())
         if plan.empty:
@@ -186,7 +252,26 @@ class NamespaceController:
             # They are gone, and no cache will tell.
             return 0.0
         await self._report(namespace, plan.conditions)
-        return RECHECK
+        return ELSEWHERE_RECHECK if outside else RECHECK
+
+    async def _emptied(self, name: str) -> Outside:
+        """Begin the deletion of what other API servers have in the namespace, and tell what that is."""
+        if (elsewhere := self._elsewhere) is None:
+            return Outside()
+        found: dict[Resource[Any], Sequence[Object]] = {}
+        failed: list[str] = []
+        for resource in elsewhere.resources():
+            try:
+                found[resource] = await elsewhere.list(resource, name)
+                for obj in found[resource]:
+                    if obj.metadata.deletion_timestamp is None:
+                        with suppress(NotFound):
+                            await elsewhere.delete(resource, obj)
+            except (NotFound, MethodNotAllowed):
+                continue  # not served any more
+            except StatusError as error:
+                failed.append(error.message)
+        return Outside(found, elsewhere.undiscovered(), tuple(failed))
 
     async def _listed(self, name: str) -> Content:
         """What the server has in the namespace."""

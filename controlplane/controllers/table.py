@@ -16,7 +16,7 @@ from controlplane.controllers.endpoints import EndpointsController
 from controlplane.controllers.events import Recorder
 from controlplane.controllers.garbage import GarbageCollector
 from controlplane.controllers.kubernetes_service import Address, KubernetesServiceController
-from controlplane.controllers.namespace import NamespaceController
+from controlplane.controllers.namespace import Elsewhere, NamespaceController
 from controlplane.controllers.node_ipam import NodeIpamController
 from controlplane.controllers.node_lifecycle import NodeLifecycleController
 from controlplane.controllers.pod_gc import PodGcController
@@ -31,7 +31,13 @@ from shared.pki import CertificateAuthority
 
 
 def controllers(
-    context: Context, recorder: Recorder, ca: CertificateAuthority, *, cluster_cidr: str, address: Address
+    context: Context,
+    recorder: Recorder,
+    ca: CertificateAuthority,
+    *,
+    cluster_cidr: str,
+    address: Address,
+    elsewhere: Elsewhere | None = None,
 ) -> list[Controller]:
     """All of them. Constructing one takes its caches and adds its indexes; nothing runs yet."""
     rows: list[tuple[str, Callable[[Context], Controller]]] = [
@@ -42,7 +48,7 @@ def controllers(
         ("node-ipam-controller", lambda context: NodeIpamController(context, cluster_cidr)),
         ("pod-garbage-collector", PodGcController),
         ("garbage-collector-controller", GarbageCollector),
-        ("namespace-controller", NamespaceController),
+        ("namespace-controller", lambda context: NamespaceController(context, elsewhere=elsewhere)),
         ("system-namespaces", SystemNamespacesController),
         ("serviceaccount-controller", lambda context: ServiceAccountController(context, ca.pem.decode())),
         ("kubernetes-service", lambda context: KubernetesServiceController(context, address)),

@@ -165,6 +165,32 @@ def test_who_asks_is_told_and_allowed_here(host, served):
     assert groups == ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"]
 
 
+def test_what_it_has_goes_with_its_namespace(host, served):
+    """A namespace stays until that is certain: while its server cannot be asked, that is what the namespace says."""
+    cluster, kubectl = host.cluster, host.cluster.kubectl
+    for name in ("going", "waiting"):
+        kubectl("create", "namespace", name)
+        kubectl("create", "-n", name, "-f", "-", text=json.dumps(widget("w", 1)))
+    kubectl("create", "-n", "default", "-f", "-", text=json.dumps(widget("stays", 1)))
+    kubectl("delete", "namespace", "going", "--timeout=30s")
+    assert sorted(served.widgets) == [("default", "stays"), ("waiting", "w")]
+    service = cluster.get("apiservice", API)["spec"]["service"]
+    away = {"spec": {"service": service | {"name": "nowhere"}}}
+    kubectl("patch", "apiservice", API, "--type=merge", "-p", json.dumps(away))
+    eventually(lambda: condition(host)[0] == "False", "the APIService is not available", interval=0.1)
+    kubectl("delete", "namespace", "waiting", "--wait=false")
+
+    def failure():
+        said = cluster.get("namespace", "waiting")["status"].get("conditions", [])
+        return next((each for each in said if each["type"] == "NamespaceDeletionDiscoveryFailure"), {})
+
+    eventually(lambda: failure().get("status") == "True", "the namespace says what is missing", interval=0.1)
+    assert f"{GROUP}/{VERSION}: stale GroupVersion discovery" in failure()["message"]
+    kubectl("patch", "apiservice", API, "--type=merge", "-p", json.dumps({"spec": {"service": service}}))
+    kubectl("wait", "--for=delete", "namespace/waiting", "--timeout=30s")
+    assert sorted(served.widgets) == [("default", "stays")]
+
+
 def test_a_server_that_goes_is_told_and_all_else_goes_on(host, served):
     cluster = host.cluster
     stale = json.loads(json.dumps(cluster.get("apiservice", API)))

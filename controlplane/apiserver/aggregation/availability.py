@@ -13,12 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
 
 from controlplane.apiserver.aggregation import discovered
+from controlplane.apiserver.aggregation.asking import ask
 from controlplane.apiserver.aggregation.certificates import FrontProxy
-from controlplane.apiserver.aggregation.handler import identify
 from controlplane.apiserver.aggregation.routes import Route, Routes
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.kinds.apiservice import AVAILABLE, available
@@ -41,7 +39,6 @@ AGAIN = 2.0
 PATIENCE = 5.0
 """Seconds that a server has to answer."""
 
-MAX_ANSWER = 4 << 20
 _ATTEMPTS = 2
 _AGGREGATOR = User("system:kube-aggregator", ("system:masters",))
 
@@ -133,14 +130,10 @@ class Availability:
                 where = f"https://{way.authority}{path}"
                 # the answer tells nothing but whether it is there, so whose it is does not matter here
                 tls = self._front_proxy.context("", insecure=True)
-                headers: CIMultiDict[str] = CIMultiDict({"Host": way.authority, "Accept": "application/json"})
-                identify(headers, _AGGREGATOR)
-                async with self._endpoints.open(way, tls) as backend, backend.session() as session:
-                    url = URL(f"https://backend{path}", encoded=True)
-                    async with session.get(url, headers=headers, allow_redirects=False) as answer:
-                        if not 200 <= answer.status < 300:
-                            raise CheckFailed(f"bad status from {where}: {answer.status}")
-                        return _decoded(await answer.content.read(MAX_ANSWER))
+                status, data = await ask(self._endpoints, way, tls, _AGGREGATOR, path)
+                if not 200 <= status < 300:
+                    raise CheckFailed(f"bad status from {where}: {status}")
+                return _decoded(data)
         except TimeoutError as error:
             raise CheckFailed(f"failing or missing response from {where}: no answer within {PATIENCE:g} s") from error
         except (aiohttp.ClientError, OSError) as error:

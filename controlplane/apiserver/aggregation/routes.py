@@ -80,6 +80,10 @@ class Routes:
         """Its resources as the aggregated discovery has them; what was known last where it cannot be asked."""
         return self._resources.get((route.group, route.version), [])
 
+    def is_learned(self, route: Route) -> bool:
+        """Whether its server has told what it serves, since this one has started."""
+        return (route.group, route.version) in self._resources
+
     def document(self, route: Route) -> str:
         """The query (``hash=...``) of its OpenAPI document; empty when it has none."""
         return self._documents.get((route.group, route.version), "")

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from controlplane.controllers.namespace import Plan, decide
+from controlplane.controllers.namespace import Outside, Plan, decide
 from controlplane.controllers.writes import Delete
 from shared.api.core import Namespace, NamespaceStatus
-from shared.api.kinds import CONFIG_MAPS, PODS, SECRETS
+from shared.api.kinds import CONFIG_MAPS, PODS, SECRETS, Resource
 from shared.api.meta import Condition, Object, ObjectMeta
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,6 +47,8 @@ def test_conditions_say_what_is_left_and_what_holds_it():
     plan = decide(namespace(), {CONFIG_MAPS: [obj("c", "x/y", going=True), obj("d", "x/y", going=True)]}, NOW)
     assert deleted(plan) == []
     assert {c.type: (c.status, c.message) for c in plan.conditions} == {
+        "NamespaceDeletionDiscoveryFailure": ("False", "All resources successfully discovered"),
+        "NamespaceDeletionGroupVersionParsingFailure": ("False", "All legacy kube types successfully parsed"),
         "NamespaceDeletionContentFailure": (
             "False",
             "All content successfully deleted, may be waiting on finalization",
@@ -66,3 +68,36 @@ def test_only_conditions_that_changed_are_written_and_keep_their_transition_time
     assert decide(namespace(*first), content, later).conditions == ()
     (changed,) = decide(namespace(*first), {CONFIG_MAPS: [obj("c"), obj("d")]}, later).conditions
     assert (changed.type, changed.last_transition_time) == ("NamespaceContentRemaining", NOW)
+
+
+WIDGETS = Resource("demo.example", "v1", "widgets", "Widget", True, Object)
+
+
+def test_what_other_servers_have_keeps_the_namespace():
+    plan = decide(namespace(), {}, NOW, Outside({WIDGETS: [obj("w")]}))
+    assert (plan.empty, plan.delete) == (False, ())
+    said = {c.type: (c.status, c.message) for c in plan.conditions}
+    assert said["NamespaceContentRemaining"] == (
+        "True",
+        "Some resources are remaining: widgets.demo.example has 1 resource instances",
+    )
+    assert decide(namespace(), {}, NOW, Outside({WIDGETS: []})).empty
+
+
+def test_what_nobody_can_tell_keeps_the_namespace():
+    stale = {"demo.example/v1": "stale GroupVersion discovery: demo.example/v1"}
+    plan = decide(namespace(), {}, NOW, Outside(undiscovered=stale, failed=["no answer"]))
+    assert not plan.empty
+    said = {c.type: (c.status, c.reason, c.message) for c in plan.conditions}
+    assert said["NamespaceDeletionDiscoveryFailure"] == (
+        "True",
+        "DiscoveryFailed",
+        "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs:"
+        " demo.example/v1: stale GroupVersion discovery: demo.example/v1",
+    )
+    assert said["NamespaceDeletionContentFailure"] == (
+        "True",
+        "ContentDeletionFailed",
+        "Failed to delete all resource types, 1 remaining: no answer",
+    )
+    assert said["NamespaceContentRemaining"][:2] == ("False", "ContentRemoved")
