@@ -83,9 +83,16 @@ class Found:
 
 
 def decide(found: Found, address: Address, now: str) -> Iterator[Write]:
-    """What is to be written."""
+    """What is to be written, in this order: the Service gets its address from the range, and none while that goes."""
+    if found.cidr is None:
+        yield Create(SERVICE_CIDRS, _object(SERVICE_CIDRS, spec={"cidrs": [str(address.cidr)]}))
+    if not (_is_going(found.cidr) or _is_ready(found.cidr)):
+        condition = {"type": "Ready", "status": "True", "reason": "", "message": READY, "lastTransitionTime": now}
+        yield Patch(SERVICE_CIDRS, NAME, {"status": {"conditions": [condition]}}, subresource="status")
     ports = [{"name": PORT_NAME, "port": PORT, "protocol": "TCP", "targetPort": address.port}]
     if found.service is None:
+        if _is_going(found.cidr):
+            return
         spec = {"type": "ClusterIP", "clusterIP": address.service, "ports": ports}
         yield Create(SERVICES, _object(SERVICES, spec=spec, labels=_LABELS), NAMESPACE)
     elif [(p.name, p.port, p.protocol, p.target_port) for p in found.service.spec.ports] != [
@@ -93,11 +100,11 @@ def decide(found: Found, address: Address, now: str) -> Iterator[Write]:
     ]:
         yield Patch(SERVICES, NAME, {"spec": {"ports": ports}}, NAMESPACE)
     yield from _endpoints(found, address) if address.host else _no_endpoints(found)
-    if found.cidr is None:
-        yield Create(SERVICE_CIDRS, _object(SERVICE_CIDRS, spec={"cidrs": [str(address.cidr)]}))
-    if not _is_ready(found.cidr):
-        condition = {"type": "Ready", "status": "True", "reason": "", "message": READY, "lastTransitionTime": now}
-        yield Patch(SERVICE_CIDRS, NAME, {"status": {"conditions": [condition]}}, subresource="status")
+
+
+def _is_going(cidr: ServiceCIDR | None) -> bool:
+    """It is the ServiceCIDR controller's then, and comes back when it is gone."""
+    return cidr is not None and cidr.metadata.deletion_timestamp is not None
 
 
 def _is_ready(cidr: ServiceCIDR | None) -> bool:

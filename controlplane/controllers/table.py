@@ -23,6 +23,7 @@ from controlplane.controllers.pod_gc import PodGcController
 from controlplane.controllers.replicaset import ReplicaSetController
 from controlplane.controllers.resource_quota import ResourceQuotaController
 from controlplane.controllers.service_account import ServiceAccountController
+from controlplane.controllers.service_cidrs import ServiceCidrController
 from controlplane.controllers.system_namespaces import SystemNamespacesController
 from controlplane.controllers.taint_eviction import TaintEvictionController
 from controlplane.controllers.token_cleaner import TokenCleaner
@@ -52,6 +53,7 @@ def controllers(
         ("system-namespaces", SystemNamespacesController),
         ("serviceaccount-controller", lambda context: ServiceAccountController(context, ca.pem.decode())),
         ("kubernetes-service", lambda context: KubernetesServiceController(context, address)),
+        ("service-cidr-controller", ServiceCidrController),
         ("endpoint-controller", EndpointsController),
         ("endpoint-slice-controller", EndpointSliceController),
         ("disruption-controller", DisruptionController),

@@ -108,9 +108,14 @@ class ServiceCIDRStatus(Struct, frozen=True, kw_only=True):
     conditions: tuple[Condition, ...] = ()
 
 
-class ServiceCIDR(Object, frozen=True, kw_only=True):
-    """A range of service addresses (networking.k8s.io/v1)."""
+class ServiceCIDRSpec(Struct, frozen=True, kw_only=True):
+    cidrs: tuple[str, ...] = ()
 
+
+class ServiceCIDR(Object, frozen=True, kw_only=True):
+    """Ranges of service addresses, at most one of each family (networking.k8s.io/v1)."""
+
+    spec: ServiceCIDRSpec = ServiceCIDRSpec()
     status: ServiceCIDRStatus = ServiceCIDRStatus()
 
 

@@ -40,6 +40,7 @@ ACTORS: Mapping[tuple[str, str], str] = {
     ("discovery.k8s.io", "EndpointSlice"): "the endpoint slice controller keeps them for each Service",
     ("events.k8s.io", "Event"): "the same objects as core Events",
     ("networking.k8s.io", "IPAddress"): "one for each address that a Service has",
+    ("networking.k8s.io", "ServiceCIDR"): "Services get addresses from it; it stays while it has some",
     ("node.k8s.io", "RuntimeClass"): "admission adds its overhead and scheduling; agents know one runtime",
     ("policy", "PodDisruptionBudget"): "evictions ask it, the disruption controller counts",
     ("rbac.authorization.k8s.io", "ClusterRole"): "authorization; aggregated roles are put together",

@@ -94,7 +94,6 @@ SERVICE_CIDR = Kind(
     ),
     subresources=(Subresource("status", ("get", "patch", "update")),),
     validate=validate_cidrs,
-    inert=True,
 )  # fmt: skip
 IP_ADDRESS = Kind(
     resource=kinds.IP_ADDRESSES,

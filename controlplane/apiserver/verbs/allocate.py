@@ -1,5 +1,6 @@
 """Cluster addresses and node ports of Services: given, and kept from being given twice, in the Service's own write.
 
+Addresses come from every ServiceCIDR that is ready and not being deleted, and from the server's own range.
 Each address is an IPAddress object (networking.k8s.io), each node port a key of its own, written in the same
 transaction as the Service under the condition that it is not there yet: two Services never get the same, and none
 keeps what it no longer has. After pkg/registry/core/service/{ipallocator,portallocator} and KEP-1880.
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.encoding import stored
@@ -18,8 +20,9 @@ from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.request import Request
 from controlplane.store.base import Compare, Delete, Put, TxnResult
 from shared import codec
+from shared.api.core import ServiceCIDR
 from shared.api.errors import Cause, InternalError
-from shared.api.kinds import IP_ADDRESSES, SERVICES
+from shared.api.kinds import IP_ADDRESSES, SERVICE_CIDRS, SERVICES
 from shared.api.meta import JSON
 
 NODE_PORTS = range(30000, 32768)
@@ -127,20 +130,21 @@ def _addresses(api: ApiServer) -> Kind:
 def _fill_address(api: ApiServer, spec: JSON, before: set[Token]) -> Iterator[Cause]:
     if spec.get("type") == "ExternalName" or spec.get("clusterIP") == "None":
         return
-    assert api.service_cidr is not None
     if families := [family for family in spec.get("ipFamilies") or () if family != "IPv4"]:
         yield causes.invalid("spec.ipFamilies[0]", families[0], "not configured on this cluster")
         return
     given = spec.get("clusterIP") or ""
     if not given:
-        spec["clusterIP"] = _free_address(api, api.service_cidr)
+        spec["clusterIP"] = _free_address(api)
         spec["clusterIPs"] = [spec["clusterIP"]]
         return
     if given in before:
         return
     path, shown = "spec.clusterIPs", spec.get("clusterIPs") or [given]
-    if ipaddress.ip_address(given) not in api.service_cidr:
-        detail = f"the provided IP ({given}) is not in the valid range. The range of valid IPs is {api.service_cidr}"
+    ranges = _ranges(api)
+    if not any(ipaddress.ip_address(given) in each for each in ranges):
+        valid = ", ".join(map(str, ranges))
+        detail = f"the provided IP ({given}) is not in the valid range. The range of valid IPs is {valid}"
         yield causes.invalid(path, shown, f"failed to allocate IP {given}: {detail}")
     elif _is_taken(api, given):
         yield causes.invalid(path, shown, f"failed to allocate IP {given}: provided IP is already allocated")
@@ -150,11 +154,41 @@ def _is_taken(api: ApiServer, address: str) -> bool:
     return api.of(_addresses(api)).get("", address) is not None
 
 
-def _free_address(api: ApiServer, network: ipaddress.IPv4Network) -> str:
-    """One of the range's upper band, so that the lower is left to whoever names addresses (KEP-3070). The first address
-    is the API's own."""
+def _ranges(api: ApiServer) -> list[ipaddress.IPv4Network]:
+    """Where addresses may be taken now, the server's own range first; one that several ServiceCIDRs have is ready when
+    one of them is. Without objects for it, while the cluster starts, the server's own range is (ipallocator's
+    cidrallocator.go)."""
+    found: dict[str, bool | None] = {} if api.service_cidr is None else {str(api.service_cidr): None}
+    for entry in api.cache.served(SERVICE_CIDRS).entries():
+        cidr = cast(ServiceCIDR, entry.object)
+        for text in cidr.spec.cidrs:
+            if ":" not in text:
+                found[text] = bool(found.get(text)) or _gives(cidr)
+    return [ipaddress.IPv4Network(text) for text, usable in found.items() if usable is not False]
+
+
+def _gives(cidr: ServiceCIDR) -> bool:
+    """One that nobody has judged yet counts as ready."""
+    if cidr.metadata.deletion_timestamp is not None:
+        return False
+    return all(condition.status == "True" for condition in cidr.status.conditions if condition.type == "Ready")
+
+
+def _free_address(api: ApiServer) -> str:
+    """Raises InternalError."""
+    for network in _ranges(api):
+        if address := _free_in(api, network):
+            return address
+    raise InternalError("Internal error occurred: failed to allocate a serviceIP: range is full")
+
+
+def _free_in(api: ApiServer, network: ipaddress.IPv4Network) -> str:
+    """One of the range's upper band, so that the lower is left to whoever names addresses (KEP-3070); empty when all
+    are taken. The first address of a range is nobody's: of the server's own it is the API's."""
     size = network.num_addresses
     low = min(max(16, size // 16), 256) if size > 32 else 2
+    if size <= low + 1:
+        return ""
     for _ in range(TRIES):
         address = str(network[api.rng.randrange(low, size - 1)])
         if not _is_taken(api, address):
@@ -162,7 +196,7 @@ def _free_address(api: ApiServer, network: ipaddress.IPv4Network) -> str:
     for offset in (*range(low, size - 1), *range(2, low)):
         if not _is_taken(api, str(network[offset])):
             return str(network[offset])
-    raise InternalError("Internal error occurred: failed to allocate a serviceIP: range is full")
+    return ""
 
 
 # --- node ports

@@ -11,7 +11,7 @@ import pytest
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.local_client import LocalClient
 from shared.api.errors import InternalError, Invalid
-from shared.api.kinds import IP_ADDRESSES, SERVICES
+from shared.api.kinds import IP_ADDRESSES, SERVICE_CIDRS, SERVICES
 from shared.client.base import PatchType
 
 RANGE = ipaddress.IPv4Network("10.43.0.0/24")
@@ -130,3 +130,61 @@ async def test_trial_takes_nothing(http: Any, client: LocalClient) -> None:
     async with http.post("/api/v1/namespaces/g/services?dryRun=All", json=body) as response:
         assert (await response.json())["spec"]["clusterIP"].startswith("10.43.0.")
     assert await held(client) == set()
+
+
+# --- further ranges
+
+
+async def add_range(client: LocalClient, name: str, cidr: str, ready: str = "") -> None:
+    await client.create(SERVICE_CIDRS, {"metadata": {"name": name}, "spec": {"cidrs": [cidr]}})
+    if ready:
+        await judge(client, name, ready)
+
+
+async def judge(client: LocalClient, name: str, ready: str) -> None:
+    condition = {"type": "Ready", "status": ready, "reason": "", "message": "",
+                 "lastTransitionTime": "2026-01-01T00:00:00Z"}  # fmt: skip
+    await client.patch(SERVICE_CIDRS, name, {"status": {"conditions": [condition]}}, subresource="status")
+
+
+@pytest.mark.parametrize(("ready", "given"), [("True", True), ("", True), ("False", False)])
+async def test_addresses_of_a_further_range(client: LocalClient, ready: str, given: bool) -> None:
+    await add_range(client, "more", "10.99.0.0/24", ready)
+    if given:
+        assert (await make(client, clusterIP="10.99.0.9"))["clusterIP"] == "10.99.0.9"
+        assert await held(client) == {"10.99.0.9"}
+    else:
+        with pytest.raises(Invalid, match=r"not in the valid range. The range of valid IPs is 10.43.0.0/24"):
+            await make(client, clusterIP="10.99.0.9")
+
+
+async def test_a_full_range_is_followed_by_the_next(client: LocalClient, api: ApiServer) -> None:
+    api.service_cidr = ipaddress.IPv4Network("10.43.0.0/30")
+    await add_range(client, "tiny", "10.98.0.0/31", "True")
+    await add_range(client, "v6", "fd00::/112", "True")
+    assert (await make(client, "first"))["clusterIP"] == "10.43.0.2"
+    with pytest.raises(InternalError, match="range is full"):
+        await make(client, "second")
+    await add_range(client, "next", "10.99.0.0/24", "True")
+    assert ipaddress.ip_address((await make(client, "second"))["clusterIP"]) in ipaddress.IPv4Network("10.99.0.0/24")
+
+
+async def test_nothing_more_is_taken_from_a_range_that_is_being_deleted(client: LocalClient) -> None:
+    await add_range(client, "more", "10.99.0.0/24", "True")
+    await make(client, clusterIP="10.99.0.9")
+    await client.patch(SERVICE_CIDRS, "more", {"metadata": {"finalizers": ["example.com/wait"]}})
+    await client.delete(SERVICE_CIDRS, "more")
+    with pytest.raises(Invalid, match="not in the valid range"):
+        await make(client, "late", clusterIP="10.99.0.10")
+    got = await client.patch(SERVICES, "s", {"spec": {"ports": [{"port": 81}]}}, "g")
+    assert got["spec"]["clusterIP"] == "10.99.0.9", "what it has, a Service keeps"
+    await add_range(client, "again", "10.99.0.0/24", "True")
+    assert (await make(client, "late", clusterIP="10.99.0.10"))["clusterIP"] == "10.99.0.10"
+
+
+async def test_the_servers_own_range_follows_its_object_too(client: LocalClient) -> None:
+    await add_range(client, "kubernetes", str(RANGE), "False")
+    with pytest.raises(InternalError, match="range is full"):
+        await make(client)
+    await judge(client, "kubernetes", "True")
+    assert ipaddress.ip_address((await make(client))["clusterIP"]) in RANGE

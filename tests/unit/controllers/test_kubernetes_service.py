@@ -36,11 +36,11 @@ def made(address: Address = ADDRESS) -> Found:
 def test_a_new_cluster() -> None:
     found = writes(Found(None, None, None, None))
     assert [write.resource.kind for write in found if isinstance(write, Create)] == [
-        "Service", "Endpoints", "EndpointSlice", "ServiceCIDR",
+        "ServiceCIDR", "Service", "Endpoints", "EndpointSlice",
     ]  # fmt: skip
-    assert found[0].obj["spec"]["clusterIP"] == "10.43.0.1"
-    assert found[3].obj["spec"] == {"cidrs": ["10.43.0.0/16"]}
-    assert found[4].patch["status"]["conditions"][0]["type"] == "Ready"
+    assert found[0].obj["spec"] == {"cidrs": ["10.43.0.0/16"]}
+    assert found[1].patch["status"]["conditions"][0]["type"] == "Ready"
+    assert found[2].obj["spec"]["clusterIP"] == "10.43.0.1"
 
 
 def test_nothing_is_written_twice() -> None:
@@ -58,7 +58,7 @@ def test_an_address_that_has_changed() -> None:
 
 def test_a_server_that_only_its_own_machine_reaches() -> None:
     kinds = [write.resource.kind for write in writes(Found(None, None, None, None), Address(ADDRESS.cidr, "", 6443))]
-    assert kinds == ["Service", "ServiceCIDR", "ServiceCIDR"]
+    assert kinds == ["ServiceCIDR", "ServiceCIDR", "Service"]
 
 
 def test_a_range_that_nobody_has_called_ready() -> None:
