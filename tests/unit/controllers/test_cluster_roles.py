@@ -55,13 +55,15 @@ TAKEN_SINCE = {
     "system:kube-scheduler": [on("create", "", "endpoints"), on("get,update", "", "endpoints", "kube-scheduler")],
     "system:kubelet-api-admin": [on("*", "", "nodes/spec")],
     "system:controller:expand-controller": [
-        on("get,list,watch", "storage.k8s.io", "storageclasses"), on("get", "", "endpoints"), on("get", "", "secrets"),
+        on("get,list,watch", "storage.k8s.io", "storageclasses"), on("get", "", "endpoints"), on("get", "", "services"),
+        on("get", "", "secrets"),
     ],
     "system:controller:horizontal-pod-autoscaler": [
         on("get", "", "services/proxy", "http:heapster:"), on("get", "", "services/proxy", "https:heapster:"),
     ],
     "system:controller:persistent-volume-binder": [
-        on("create,delete,get,update", "", "endpoints"), on("create,delete", "", "services"), on("get", "", "secrets"),
+        on("create,delete,get,update", "", "endpoints"), on("create,delete,get", "", "services"),
+        on("get", "", "secrets"),
         on("get", "", "nodes"),
     ],
     "system:kube-controller-manager": [
@@ -97,6 +99,9 @@ def test_roles_are_those_of_a_real_cluster_and_what_came_since() -> None:
     }
 
 
+BINDING = on("patch,update", "resource.k8s.io", "resourceclaims/binding")
+
+
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
@@ -110,6 +115,9 @@ def test_roles_are_those_of_a_real_cluster_and_what_came_since() -> None:
         ("system:node-proxier", on("list,watch", "networking.k8s.io", "servicecidrs")),
         ("system:kubelet-api-admin", on("*", "", "nodes/configz,nodes/healthz,nodes/pods")),
         ("system:controller:disruption-controller", on("patch,update", "", "pods/status")),
+        ("system:controller:pvc-protection-controller", on("update", "", "persistentvolumeclaims/status")),
+        ("system:controller:resource-claim-controller", BINDING),
+        ("system:kube-scheduler", BINDING),
     ],
 )
 def test_what_came_since(name: str, rule: PolicyRule) -> None:
