@@ -24,6 +24,8 @@ class DemoServer:
     def __init__(self) -> None:
         self.widgets: dict[tuple[str, str], dict[str, Any]] = {}
         self.asked: list[tuple[str, str, list[str]]] = []
+        self.extra: dict[str, str] = {}
+        """What else the last request said of who asks."""
         self.port = 0
         self.changed = asyncio.Event()
 
@@ -72,6 +74,7 @@ class DemoServer:
         assert subject["commonName"] == "front-proxy-client"
         groups = request.headers.getall("X-Remote-Group", [])
         self.asked.append((request.path, ",".join(request.headers.getall("X-Remote-User")), groups))
+        self.extra = {key: value for key, value in request.headers.items() if key.startswith("X-Remote-Extra-")}
         assert "Authorization" not in request.headers
         answer: web.StreamResponse = await handler(request)
         return answer

@@ -85,7 +85,7 @@ class Authenticator:
 
 
 def _authenticated(user: User) -> User:
-    return User(user.name, (*user.groups, AUTHENTICATED), user.uid)
+    return User(user.name, (*user.groups, AUTHENTICATED), user.uid, user.extra)
 
 
 def _bearer_of(authorization: str) -> str:

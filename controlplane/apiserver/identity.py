@@ -12,6 +12,13 @@ class User:
     name: str
     groups: tuple[str, ...] = ()
     uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What else is known of the user: keys in lower case, each with its values."""
+
+    @property
+    def extras(self) -> dict[str, list[str]]:
+        """``extra`` as the API has it."""
+        return {key: list(values) for key, values in self.extra}
 
 
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))

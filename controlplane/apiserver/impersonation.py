@@ -22,7 +22,7 @@ _AUTHENTICATION = "authentication.k8s.io"
 
 def is_asked(headers: CIMultiDictProxy[str]) -> bool:
     """Whether a request asks to run as another."""
-    return USER in headers or GROUP in headers or UID in headers
+    return USER in headers or GROUP in headers or UID in headers or any(_extra(headers))
 
 
 def wanted(headers: CIMultiDictProxy[str]) -> User:
@@ -34,7 +34,11 @@ def wanted(headers: CIMultiDictProxy[str]) -> User:
     if not groups and name.startswith(_ACCOUNT):
         groups = ["system:serviceaccounts", f"system:serviceaccounts:{name.split(':')[2]}"]
     always = "system:unauthenticated" if name == ANONYMOUS.name else "system:authenticated"
-    return User(name, (*(group for group in groups if group != always), always), headers.get(UID, ""))
+    extra: dict[str, tuple[str, ...]] = {}
+    for key, value in _extra(headers):
+        extra[key] = (*extra.get(key, ()), value)
+    named = (*(group for group in groups if group != always), always)
+    return User(name, named, headers.get(UID, ""), tuple(extra.items()))
 
 
 def permissions(headers: CIMultiDictProxy[str], path: str) -> Iterator[Attributes]:
@@ -53,7 +57,11 @@ def permissions(headers: CIMultiDictProxy[str], path: str) -> Iterator[Attribute
         yield may("groups", group)
     if UID in headers:
         yield may("uids", headers[UID], group=_AUTHENTICATION)
+    for key, value in _extra(headers):
+        yield may("userextras", value, group=_AUTHENTICATION, subresource=key)
+
+
+def _extra(headers: CIMultiDictProxy[str]) -> Iterator[tuple[str, str]]:
     for key, value in headers.items():
         if key.lower().startswith(EXTRA.lower()):
-            extra = unquote(key[len(EXTRA) :]).lower()
-            yield may("userextras", value, group=_AUTHENTICATION, subresource=extra)
+            yield unquote(key[len(EXTRA) :]).lower(), value

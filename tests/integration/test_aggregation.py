@@ -152,8 +152,11 @@ def test_who_asks_is_told_and_allowed_here(host, served):
     context = ssl.create_default_context(cadata=kubeconfig.load(cluster.kubeconfig).ca_pem.decode())
     with Line(cluster, context) as line:
         forged = {"Authorization": f"Bearer {token}", "X-Remote-User": "root", "X-Remote-Group": "system:masters"}
+        forged["X-Remote-Extra-Scopes"] = "all"
         served.asked.clear()
         assert line.ask("GET", f"{ROOT}/namespaces/default/widgets", **forged).code == 200
+        assert list(served.extra) == ["X-Remote-Extra-authentication.kubernetes.io%2Fcredential-id"]
+        assert next(iter(served.extra.values())).startswith("JTI=")
         assert line.ask("GET", f"{ROOT}/namespaces/default/widgets/x", **forged).code == 403
         assert line.ask("GET", f"{ROOT}/namespaces/default/widgets/../../kube-system/widgets", **forged).code in (
             403,

@@ -41,6 +41,6 @@ class TokenReviews:
         info = {"username": user.name, "groups": [*user.groups, AUTHENTICATED]}
         return {
             "authenticated": True,
-            "user": info | ({"uid": user.uid} if user.uid else {}),
+            "user": info | ({"uid": user.uid} if user.uid else {}) | ({"extra": user.extras} if user.extra else {}),
             "audiences": common,
         }

@@ -112,7 +112,7 @@ class AccountTokens:
         if node is not None and pod is None and not self._stands(self._objects.node(node["name"]), node, now):
             return None
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-        return User(f"{PREFIX}{namespace}:{named['name']}", groups, account.metadata.uid)
+        return User(f"{PREFIX}{namespace}:{named['name']}", groups, account.metadata.uid, _extra(claims))
 
     @staticmethod
     def _stands(found: Object | None, wanted: JSON, now: datetime) -> bool:
@@ -143,6 +143,18 @@ class AccountTokens:
         if len(self._verified) > _REMEMBERED:
             self._verified.popitem(last=False)
         return claims
+
+
+def _extra(claims: JSON) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Which token it is, and of which pod on which node (k8s.io/apiserver/pkg/authentication/
+    serviceaccount/util.go)."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    if jti := claims.get("jti"):
+        found.append(("authentication.kubernetes.io/credential-id", (f"JTI={jti}",)))
+    for what in ("node", "pod"):
+        if (named := claims["kubernetes.io"].get(what)) is not None:
+            found += [(f"authentication.kubernetes.io/{what}-{key}", (named[key],)) for key in ("name", "uid")]
+    return tuple(found)
 
 
 def _reference(obj: Object) -> JSON:

@@ -6,6 +6,7 @@ k8s.io/kube-aggregator/pkg/apiserver/handler_proxy.go.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Awaitable
 from urllib.parse import quote
 
@@ -22,6 +23,9 @@ from controlplane.apiserver.proxy.rewriting import forwarded_headers, without_co
 from controlplane.apiserver.reach.endpoints import Endpoints
 from controlplane.apiserver.unserved import nothing
 from shared.api.errors import ServiceUnavailable, StatusError, TooManyRequests
+
+_TOKEN = frozenset(f"!#$&'*+-.^_`|~{string.digits}{string.ascii_letters}")
+"""What may stand in a header's name; percent is what the rest is encoded with."""
 
 _DOCUMENTS = "/openapi/v3/"
 
@@ -89,6 +93,15 @@ def identify(headers: CIMultiDict[str], user: User) -> None:
         headers["X-Remote-Uid"] = user.uid
     for group in user.groups:
         headers.add("X-Remote-Group", group)
+    for key, values in user.extra:
+        for value in values:
+            headers.add(f"X-Remote-Extra-{_header_key(key)}", value)
+
+
+def _header_key(key: str) -> str:
+    """A key of extra as a part of a header's name: what may not stand there is percent-encoded (k8s.io/client-go/
+    transport, headerKeyEscape)."""
+    return "".join(char if char in _TOKEN else quote(char, safe="") for char in key)
 
 
 def _encoded(path: str) -> str:

@@ -178,7 +178,8 @@ def source_addresses(request: web.BaseRequest) -> list[str]:
 def _user(user: User | None) -> JSON:
     if user is None:
         return {}
-    return {"username": user.name} | ({"uid": user.uid} if user.uid else {}) | {"groups": list(user.groups)}
+    found: JSON = {"username": user.name} | ({"uid": user.uid} if user.uid else {}) | {"groups": list(user.groups)}
+    return found | ({"extra": user.extras} if user.extra else {})
 
 
 def _asked(record: Record) -> Any:

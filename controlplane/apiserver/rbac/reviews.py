@@ -106,7 +106,7 @@ class Reviews:
 
 def _who(user: User, namespace: str, spec: JSON) -> JSON:
     info = {"username": user.name, "groups": list(user.groups)} | ({"uid": user.uid} if user.uid else {})
-    return {"userInfo": info}
+    return {"userInfo": info | ({"extra": user.extras} if user.extra else {})}
 
 
 def _refused(kind: str, cause: Cause) -> Exception:

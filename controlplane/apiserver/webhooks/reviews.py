@@ -42,6 +42,8 @@ def question(request: Request, operation: str, obj: JSON | None, old: JSON | Non
     user: JSON = {"username": request.user.name, "groups": list(request.user.groups)}
     if request.user.uid:
         user["uid"] = request.user.uid
+    if request.user.extra:
+        user["extra"] = request.user.extras
     asked: JSON = {
         "uid": uid, "kind": kind, "resource": plural, "requestKind": kind, "requestResource": plural,
         "name": _name(request, obj), "operation": operation, "userInfo": user, "object": obj, "oldObject": old,

@@ -28,6 +28,12 @@ def _headers(*pairs: tuple[str, str]) -> CIMultiDictProxy[str]:
             id="with a uid",
         ),
         pytest.param(
+            [("Impersonate-User", "bob"), ("Impersonate-Extra-Acme.com%2fA", "1"),
+             ("impersonate-extra-acme.com%2Fa", "2"), ("Impersonate-Extra-b", "3")],
+            User("bob", ("system:authenticated",), extra=(("acme.com/a", ("1", "2")), ("b", ("3",)))),
+            id="with extra",
+        ),
+        pytest.param(
             [("Impersonate-User", "system:serviceaccount:ns:builder")],
             User(
                 "system:serviceaccount:ns:builder",
@@ -50,7 +56,7 @@ def test_an_ordinary_request_asks_for_nothing() -> None:
     assert not impersonation.is_asked(_headers(("Accept", "*/*")))
 
 
-@pytest.mark.parametrize("header", ["Impersonate-Group", "Impersonate-Uid"])
+@pytest.mark.parametrize("header", ["Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra-x"])
 def test_groups_without_a_user_are_refused(header: str) -> None:
     assert impersonation.is_asked(_headers((header, "x")))
     with pytest.raises(BadRequest, match="without impersonating a user"):
