@@ -19,6 +19,7 @@ from typing import TypeVar
 from agent import host
 from agent.certificate import CertificateRenewer
 from agent.eviction.evictor import Evictor
+from agent.eviction.local_storage import LocalStorage
 from agent.eviction.usage import PodUses
 from agent.heartbeat import Heartbeat
 from agent.identity import Identity
@@ -67,6 +68,8 @@ T = TypeVar("T")
 SERVER_PATIENCE = 5.0
 """Seconds that a starting agent waits for the server before it goes by what it kept from the last time."""
 CIDR_TIMEOUT = 120.0
+RECURSIVE_READ_ONLY = (1, 44)
+"""The Engine API's first version with ReadOnlyForceRecursive."""
 HOUSEKEEPING = 60.0
 """Seconds between looks for what a killed agent or a repaired firewall left behind."""
 _PATIENCE = Backoff(0.5, 10.0)
@@ -218,6 +221,7 @@ class _Agent:
         )
         dispatcher.refuses = evictor.refuses
         service("eviction", evictor.run())
+        service("limits of local storage", LocalStorage(dispatcher, uses, self._clock).run())
         service("housekeeping", self._keep_house())
         service("image collection", collector.run())
         self._registration.network_is("")
@@ -267,7 +271,11 @@ class _Agent:
             data_dir=self._settings.data_dir,
             rng=self._rng,
             note_pull=note_pull,
-            abilities=Abilities("apparmor" in info.security_options, self._settings.unsafe_sysctls),
+            abilities=Abilities(
+                app_armor="apparmor" in info.security_options,
+                recursive_read_only=tuple(map(int, info.api_version.split("."))) >= RECURSIVE_READ_ONLY,
+                unsafe_sysctls=self._settings.unsafe_sysctls,
+            ),
         )
 
     async def _keep_house(self) -> None:

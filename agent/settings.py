@@ -62,7 +62,7 @@ class AgentSettings:
     )
     object_ttl: float = setting(10.0, "How long a ConfigMap or Secret that was read is used again.", unit="seconds")
     volume_refresh: float = setting(
-        5.0, "How often files of ConfigMaps and Secrets in running pods are brought up to date.", unit="seconds"
+        3.5, "How often files of ConfigMaps and Secrets in running pods are brought up to date.", unit="seconds"
     )
 
     system_reserved: dict[str, str] = setting(

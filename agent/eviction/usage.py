@@ -56,6 +56,16 @@ class PodUses:
             uses.append(Use(pod, _by_name(running, amounts)))
         return uses
 
+    async def sizes(self, pods: list[Pod]) -> list[Use]:
+        """As ``of``, of the disk."""
+        return await self.of(DISKS[0], pods)
+
+    async def empty_dirs(self, pod: Pod) -> dict[str, int]:
+        """Bytes in the pod's emptyDir volumes on the disk, by volume."""
+        names = [v.name for v in pod.spec.volumes if v.empty_dir is not None and not v.empty_dir.medium]
+        paths = PodPaths(self._data_dir, pod.metadata.uid)
+        return await asyncio.to_thread(lambda: {name: folder_size(paths.volume(name)) for name in names})
+
     def _containers(self, pod: Pod) -> list[ContainerInfo]:
         state = self._states().get(pod.metadata.uid)
         return list(state.containers.values()) if state is not None else []

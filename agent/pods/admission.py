@@ -21,6 +21,8 @@ class Abilities:
     """What this host offers beyond what every host does."""
 
     app_armor: bool = False
+    recursive_read_only: bool = False
+    """The engine can make all mounts below a read-only one read-only (API 1.44)."""
     unsafe_sysctls: tuple[str, ...] = ()
     """Names, or prefixes that end with ``*``, that its admin allows."""
 

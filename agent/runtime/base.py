@@ -98,6 +98,10 @@ class Mount:
     read_only: bool = False
     size_bytes: int = 0
     memory: bool = False
+    propagation: str = ""
+    """How mounts below it pass between host and container (mount(8)): ``rslave``, ``rshared``; empty for not at all."""
+    recursive: bool = False
+    """What is mounted below it is read-only too, or the container does not start."""
 
 
 @dataclass(frozen=True, slots=True)

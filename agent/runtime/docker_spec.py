@@ -119,4 +119,10 @@ def _mount(mount: Mount) -> dict[str, Any]:
         if mount.size_bytes > 0:
             tmpfs["TmpfsOptions"] = {"SizeBytes": mount.size_bytes, "Mode": 0o1777}
         return tmpfs
-    return {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only}
+    bind: dict[str, Any] = {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only}
+    options: dict[str, Any] = {}
+    if mount.propagation:
+        options["Propagation"] = mount.propagation
+    if mount.recursive:
+        options["ReadOnlyForceRecursive"] = True
+    return bind | {"BindOptions": options} if options else bind

@@ -84,6 +84,17 @@ class DownwardAPIProjection(Struct, frozen=True, kw_only=True):
     items: tuple[DownwardAPIVolumeFile, ...] = ()
 
 
+class DownwardAPIVolumeSource(Struct, frozen=True, kw_only=True):
+    items: tuple[DownwardAPIVolumeFile, ...] = ()
+    default_mode: int = 0o644
+
+
+class NFSVolumeSource(Struct, frozen=True, kw_only=True):
+    server: str = ""
+    path: str = ""
+    read_only: bool = False
+
+
 class ObjectProjection(Struct, frozen=True, kw_only=True):
     """Keys of a ConfigMap or a Secret."""
 
@@ -115,13 +126,18 @@ class Volume(Struct, frozen=True, kw_only=True):
     persistent_volume_claim: PersistentVolumeClaimVolumeSource | None = None
     ephemeral: EphemeralVolumeSource | None = None
     projected: ProjectedVolumeSource | None = None
+    downward_api: DownwardAPIVolumeSource | None = msgspec.field(default=None, name="downwardAPI")
+    nfs: NFSVolumeSource | None = None
 
 
 class VolumeMount(Struct, frozen=True, kw_only=True):
     name: str
     mount_path: str
     read_only: bool = False
+    recursive_read_only: str = ""
     sub_path: str = ""
+    sub_path_expr: str = ""
+    mount_propagation: str = ""
 
 
 class KeySelector(Struct, frozen=True, kw_only=True):

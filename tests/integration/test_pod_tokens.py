@@ -104,7 +104,7 @@ async def test_a_pod_finds_what_in_cluster_clients_look_for(cluster, agent, tmp_
     assert (directory / "namespace").read_text() == "default"
     ca = load_cluster_ca(cluster.directory / "data")
     assert (directory / "ca.crt").read_bytes() == ca.pem
-    (mount,) = [m for m in await volumes.mounts(wanted, wanted.spec.containers[0]) if "serviceaccount" in m.target]
+    (mount,) = [m for m in await volumes.mounts(wanted, wanted.spec.containers[0], {}) if "serviceaccount" in m.target]
     assert (mount.source, mount.read_only) == (str(directory), True)
     token = (directory / "token").read_text()
     inside = HttpClient(f"https://{cluster.address}", tls.client_context((directory / "ca.crt").read_bytes()), token)

@@ -138,7 +138,7 @@ async def _spec(work: Work, step: StartContainer, pod: Pod, container: Container
         except ConfigError:
             # What is missing may have been added since the object was read.
             variables = await _variables(work, pod, container, 0.0)
-        mounts = await tools.volumes.mounts(pod, container)
+        mounts = await tools.volumes.mounts(pod, container, variables)
         target = _target(work, container)
     except (ConfigError, VolumeFailure) as error:
         raise StepFailed("CreateContainerConfigError", str(error)) from error

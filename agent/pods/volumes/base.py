@@ -53,5 +53,9 @@ class PodPaths:
     def volume(self, name: str) -> Path:
         return self.root / "volumes" / name
 
+    def sub_path(self, volume: str, container: str, index: int) -> Path:
+        """Where a part of a volume is bound to, for one mount of a container."""
+        return self.root / "volume-subpaths" / volume / container / str(index)
+
     def secret(self, name: str) -> Path:
         return self.memory / name

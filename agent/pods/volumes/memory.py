@@ -34,10 +34,15 @@ def mount_memory(path: Path, size_bytes: int = 0, mode: int = 0o777) -> bool:
 
 def unmount_below(path: Path) -> None:
     """Unmount everything at or below ``path``, the deepest first. Raises OSError when something stays mounted."""
+    error = ""
     for mount in sorted(mounts_below(path), key=len, reverse=True):
-        outcome = subprocess.run(["umount", mount], capture_output=True, timeout=TIMEOUT, check=False)
-        if outcome.returncode and os.path.ismount(mount):
-            raise OSError(f"{mount} cannot be unmounted: {outcome.stderr.decode(errors='replace').strip()}")
+        try:
+            outcome = subprocess.run(["umount", mount], capture_output=True, timeout=TIMEOUT, check=False)
+            error = outcome.stderr.decode(errors="replace").strip() or error
+        except subprocess.TimeoutExpired:
+            error = f"umount of {mount} does not end"
+    if left := mounts_below(path):  # asked of the kernel: os.path.ismount knows nothing of a bind mount within one disk
+        raise OSError(f"{left[0]} cannot be unmounted: {error}")
 
 
 def mounts_below(path: Path) -> list[str]:
@@ -45,7 +50,7 @@ def mounts_below(path: Path) -> list[str]:
     root = str(path.resolve())
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split(" ")[4].encode().decode("unicode_escape")
+        point = line.split(" ")[4].encode().decode("unicode_escape").encode("latin-1").decode(errors="surrogateescape")
         if point == root or point.startswith(root + "/"):
             found.append(point)
     return found

@@ -11,6 +11,8 @@ from agent.pods.volumes.base import VolumeFailure
 from shared.api.core import ConfigMap, Secret
 from shared.api.pod import ConfigMapVolumeSource, KeyToPath, SecretVolumeSource
 
+_GROUP_READS = 0o440
+
 
 def config_map_payload(source: ConfigMapVolumeSource, config_map: ConfigMap | None) -> Payload:
     """Files of a configMap volume; ``config_map`` is None when there is none. Raises VolumeFailure."""
@@ -46,6 +48,13 @@ def config_map_content(config_map: ConfigMap) -> dict[str, bytes]:
 
 def secret_content(secret: Secret) -> dict[str, bytes]:
     return {key: b64decode(text) for key, text in secret.data.items()}
+
+
+def for_group(payload: Payload, group: int | None) -> Payload:
+    """The files as a pod with an fsGroup has them: they are the group's, and it may read them."""
+    if group is None:
+        return payload
+    return {path: File(file.content, file.mode | _GROUP_READS, group) for path, file in payload.items()}
 
 
 def select(

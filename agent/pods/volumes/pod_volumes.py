@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +17,19 @@ from pathlib import Path
 from agent.pods.env import Objects, volume_references
 from agent.pods.objects import ObjectCache
 from agent.pods.status import NodeFacts
-from agent.pods.volumes.atomic import write_payload
+from agent.pods.volumes.atomic import Payload, write_payload
 from agent.pods.volumes.base import PodPaths, VolumeFailure
+from agent.pods.volumes.empty_dir import make_empty_dir
 from agent.pods.volumes.host_files import write_host_files
 from agent.pods.volumes.host_path import prepare_host_path
 from agent.pods.volumes.memory import mount_memory, unmount_below
 from agent.pods.volumes.mounts import container_mounts, is_object_volume
-from agent.pods.volumes.payload import config_map_payload, secret_payload
-from agent.pods.volumes.projected import Tokens, projected_payload
+from agent.pods.volumes.nfs import mount_nfs
+from agent.pods.volumes.ownership import give_payload
+from agent.pods.volumes.payload import config_map_payload, for_group, secret_payload
+from agent.pods.volumes.projected import Tokens, downward_api_payload, projected_payload
 from agent.pods.volumes.tokens import PodTokens
 from agent.runtime.base import Mount
-from shared.api import quantity
 from shared.api.errors import Forbidden, NotFound, StatusError
 from shared.api.pod import Container, Pod, Volume
 
@@ -55,10 +57,17 @@ class PodVolumes:
     """See the module. ``data_dir`` is the agent's own directory; ``memory`` is whether secrets may have a tmpfs."""
 
     def __init__(
-        self, data_dir: Path, objects: ObjectCache, tokens: PodTokens, node: NodeFacts, *, memory: bool = True
+        self,
+        data_dir: Path,
+        objects: ObjectCache,
+        tokens: PodTokens,
+        node: NodeFacts,
+        *,
+        memory: bool = True,
+        recursive_read_only: bool = False,
     ) -> None:
         self._data_dir, self._objects, self._tokens, self._node = data_dir, objects, tokens, node
-        self._memory = memory
+        self._memory, self._recursive_read_only = memory, recursive_read_only
 
     def paths(self, uid: str) -> PodPaths:
         return PodPaths(self._data_dir, uid)
@@ -97,9 +106,9 @@ class PodVolumes:
         except OSError as error:
             raise VolumeFailure(f"files of the pod cannot be written: {error}") from error
 
-    async def mounts(self, pod: Pod, container: Container) -> tuple[Mount, ...]:
-        """What to mount in ``container``. Raises VolumeFailure."""
-        return await asyncio.to_thread(self._mounts, pod, container)
+    async def mounts(self, pod: Pod, container: Container, variables: Mapping[str, str]) -> tuple[Mount, ...]:
+        """What to mount in ``container``, whose environment is ``variables``. Raises VolumeFailure."""
+        return await asyncio.to_thread(self._mounts, pod, container, variables)
 
     async def cleanup(self, uid: str) -> None:
         """Remove everything of the pod, mounts first; no error if there is nothing. Raises OSError."""
@@ -122,7 +131,11 @@ class PodVolumes:
         paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for volume in pod.spec.volumes:
             if volume.empty_dir is not None:
-                self._empty_dir(paths, volume)
+                with _setting_up(volume):
+                    make_empty_dir(paths.volume(volume.name), volume.empty_dir, pod, self._node.memory_bytes)
+            elif volume.nfs is not None:
+                with _setting_up(volume):
+                    mount_nfs(paths.volume(volume.name), volume.nfs)
             elif volume.host_path is not None:
                 with _setting_up(volume):
                     prepare_host_path(volume.host_path)
@@ -130,33 +143,35 @@ class PodVolumes:
                 raise VolumeFailure(f'volume "{volume.name}" is of a type that this agent does not know')
         self._write_objects(pod, shown)
 
-    def _empty_dir(self, paths: PodPaths, volume: Volume) -> None:
-        assert volume.empty_dir is not None
-        path = paths.volume(volume.name)
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o777)
-        if volume.empty_dir.medium == "Memory":
-            limit = volume.empty_dir.size_limit
-            mount_memory(path, quantity.value(limit) if limit is not None else 0)
-
     def _write_objects(self, pod: Pod, shown: _Shown) -> bool:
-        paths, changed, objects = self.paths(pod.metadata.uid), False, shown.objects
+        paths, changed = self.paths(pod.metadata.uid), False
         for volume in pod.spec.volumes:
             with _setting_up(volume):
-                if volume.config_map is not None:
-                    config_map = objects.config_maps.get(volume.config_map.name)
-                    payload = config_map_payload(volume.config_map, config_map)
-                    changed |= write_payload(paths.volume(volume.name), payload)
-                elif volume.secret is not None:
-                    secret = objects.secrets.get(volume.secret.secret_name)
-                    payload = secret_payload(volume.secret, secret)
-                    changed |= write_payload(paths.secret(volume.name), payload)
-                elif volume.projected is not None:
-                    payload = projected_payload(volume.projected, pod, objects, shown.tokens, self._node)
-                    changed |= write_payload(paths.secret(volume.name), payload)
+                payload = self._payload(pod, volume, shown)
+                if payload is None:
+                    continue
+                secret = volume.secret is not None or volume.projected is not None
+                path = paths.secret(volume.name) if secret else paths.volume(volume.name)
+                changed |= write_payload(path, payload)
+                give_payload(path, pod.spec.security_context.fs_group)
         return changed
 
-    def _mounts(self, pod: Pod, container: Container) -> tuple[Mount, ...]:
+    def _payload(self, pod: Pod, volume: Volume, shown: _Shown) -> Payload | None:
+        """The files of a volume that shows something; None for another one. Raises VolumeFailure."""
+        objects, group = shown.objects, pod.spec.security_context.fs_group
+        if volume.config_map is not None:
+            config_map = objects.config_maps.get(volume.config_map.name)
+            return for_group(config_map_payload(volume.config_map, config_map), group)
+        if volume.secret is not None:
+            secret = objects.secrets.get(volume.secret.secret_name)
+            return for_group(secret_payload(volume.secret, secret), group)
+        if volume.downward_api is not None:
+            return downward_api_payload(volume.downward_api, pod, self._node)
+        if volume.projected is not None:
+            return projected_payload(volume.projected, pod, objects, shown.tokens, self._node)
+        return None
+
+    def _mounts(self, pod: Pod, container: Container, variables: Mapping[str, str]) -> tuple[Mount, ...]:
         paths = self.paths(pod.metadata.uid)
         sources: dict[str, Mount] = {}
         for volume in pod.spec.volumes:
@@ -165,9 +180,11 @@ class PodVolumes:
             elif volume.secret is not None or volume.projected is not None:
                 sources[volume.name] = Mount(str(paths.secret(volume.name)), "", read_only=True)
             else:
-                read_only = volume.config_map is not None
+                read_only = volume.config_map is not None or volume.downward_api is not None
                 sources[volume.name] = Mount(str(paths.volume(volume.name)), "", read_only=read_only)
-        return container_mounts(pod, container, sources, paths)
+        return container_mounts(
+            pod, container, sources, paths, variables, recursive_read_only=self._recursive_read_only
+        )
 
     def _cleanup(self, uid: str) -> None:
         paths = self.paths(uid)

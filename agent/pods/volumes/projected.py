@@ -12,10 +12,11 @@ from agent.pods.env import ConfigError, Objects, field_value, resource_value
 from agent.pods.status import NodeFacts
 from agent.pods.volumes.atomic import File, Payload
 from agent.pods.volumes.base import VolumeFailure
-from agent.pods.volumes.payload import config_map_content, secret_content, select
+from agent.pods.volumes.payload import config_map_content, for_group, secret_content, select
 from shared.api.pod import (
     DownwardAPIProjection,
     DownwardAPIVolumeFile,
+    DownwardAPIVolumeSource,
     ObjectProjection,
     Pod,
     ProjectedVolumeSource,
@@ -24,8 +25,6 @@ from shared.api.pod import (
 
 TOKEN_MODE = 0o600
 """Of a token in a pod that says whose files are: nobody else reads it."""
-
-_GROUP_READS = 0o440
 
 Tokens = Mapping[ServiceAccountTokenProjection, str]
 
@@ -48,9 +47,13 @@ def projected_payload(
             files[token.path] = File(tokens[token].encode(), mode if group is None else TOKEN_MODE)
         else:
             raise VolumeFailure("a source of the volume is of a type that this agent does not know")
-    if group is None:
-        return files
-    return {path: File(file.content, file.mode | _GROUP_READS, group) for path, file in files.items()}
+    return for_group(files, group)
+
+
+def downward_api_payload(source: DownwardAPIVolumeSource, pod: Pod, node: NodeFacts) -> Payload:
+    """The files of a downwardAPI volume. Raises VolumeFailure."""
+    fields = DownwardAPIProjection(items=source.items)
+    return for_group(_fields(fields, pod, node, source.default_mode), pod.spec.security_context.fs_group)
 
 
 def _config_map(source: ObjectProjection, objects: Objects, mode: int) -> Payload:

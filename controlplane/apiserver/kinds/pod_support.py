@@ -14,7 +14,8 @@ from shared.api.meta import JSON
 _CONTAINER = (
     "name", "image", "command", "args", "workingDir", "ports", "env", "envFrom", "resources.limits",
     "resources.requests", "volumeMounts.name", "volumeMounts.mountPath", "volumeMounts.readOnly",
-    "volumeMounts.subPath", "imagePullPolicy", "terminationMessagePath", "terminationMessagePolicy", "stdin",
+    "volumeMounts.subPath", "volumeMounts.subPathExpr", "volumeMounts.mountPropagation",
+    "volumeMounts.recursiveReadOnly", "imagePullPolicy", "terminationMessagePath", "terminationMessagePolicy", "stdin",
     "stdinOnce", "tty", "securityContext.runAsUser", "securityContext.runAsGroup", "securityContext.runAsNonRoot",
     "securityContext.privileged", "securityContext.readOnlyRootFilesystem",
     "securityContext.allowPrivilegeEscalation", "securityContext.capabilities", "securityContext.procMount",
@@ -35,6 +36,7 @@ POD_FIELDS_ACTED_ON: frozenset[str] = frozenset(
         *(f"initContainers.{field}" for field in _CONTAINER),
         *(f"ephemeralContainers.{field}" for field in (*_CONTAINER, "targetContainerName")),
         "volumes.name", "volumes.emptyDir", "volumes.hostPath", "volumes.configMap", "volumes.secret",
+        "volumes.downwardAPI", "volumes.nfs", "securityContext.fsGroupChangePolicy",
         "volumes.projected.sources.secret", "volumes.projected.sources.configMap",
         "volumes.projected.sources.downwardAPI", "volumes.projected.sources.serviceAccountToken",
         "volumes.projected.defaultMode", "securityContext.fsGroup", "securityContext.runAsUser",

@@ -13,7 +13,6 @@ from agent.pods.volumes.atomic import File, write_payload
 from agent.pods.volumes.base import PodPaths, VolumeFailure
 from agent.pods.volumes.host_files import hosts_text, resolv_conf_text
 from agent.pods.volumes.host_path import prepare_host_path
-from agent.pods.volumes.mounts import sub_path
 from agent.pods.volumes.payload import config_map_payload, secret_payload
 from shared.api.core import ConfigMap, Secret
 from shared.api.pod import ConfigMapVolumeSource, HostPathVolumeSource, KeyToPath, Pod, SecretVolumeSource
@@ -129,17 +128,6 @@ def test_host_path_types(tmp_path: Path, kind: str, what: str, works: bool) -> N
     else:
         with pytest.raises(VolumeFailure):
             prepare_host_path(source)
-
-
-def test_a_sub_path_stays_in_its_volume(tmp_path: Path) -> None:
-    volume = tmp_path / "v"
-    volume.mkdir()
-    assert sub_path(volume, "a/b") == volume / "a/b"
-    assert (volume / "a/b").is_dir()
-    (volume / "out").symlink_to("/etc")
-    for bad in ("../x", "/etc", "out", "out/passwd", "a/../../y"):
-        with pytest.raises(ValueError):
-            sub_path(volume, bad)
 
 
 def test_hosts_and_resolv_conf() -> None:
