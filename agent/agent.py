@@ -108,7 +108,9 @@ class _Agent:
         self._node_name = identity.node_name
         self._rng = random.Random()  # noqa: S311 - spreads retries, makes no secrets
         self._client = HttpClient(identity.server_url, identity.ssl_context(), user_agent="longboat-agent")
-        self._runtime = DockerRuntime(DockerOptions(host=settings.docker_host), self._node_name, clock=clock)
+        self._runtime = DockerRuntime(
+            DockerOptions(host=settings.docker_host, pids=settings.pod_pids_limit), self._node_name, clock=clock
+        )
         self._network = BridgeNetwork()
         self._prober = NetworkProber(self._runtime)
         self._offline = False

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -38,6 +39,9 @@ REPOST = 300.0
 
 IMAGES = 60.0
 """Seconds between looks at the images."""
+
+EXTENDED = 30.0
+"""Seconds between looks at what an administrator says that the node has (extended resources)."""
 
 _ENGINE_TIMEOUT = 10.0
 _CIDR_POLL = Backoff(0.1, 2.0)
@@ -85,7 +89,7 @@ class NodeRegistration:
         self._network_problem = _NO_NETWORK
         self._host: host.HostFacts | None = None
         self._written: JSON | None = None
-        self._written_at = 0.0
+        self._written_at = self._read_at = 0.0
         self._previous = Previous()
         self._wake = asyncio.Event()
         self._force = self._shutting_down = False
@@ -191,6 +195,11 @@ class NodeRegistration:
             observed = await self._observe()
             if self._force or self._written is None:
                 self._previous = node_status.previous_of(await self._client.get(NODES, self.node_name))
+                self._read_at = self._clock.monotonic()
+            elif self._clock.monotonic() >= self._read_at + EXTENDED:
+                node = await self._client.get(NODES, self.node_name)
+                self._previous = replace(self._previous, extended=node_status.extended_resources(node))
+                self._read_at = self._clock.monotonic()
             fresh = node_status.status(observed, self._previous, self._clock.now())
             due = self._clock.monotonic() >= self._written_at + REPOST
             same = self._written is not None and node_status.without_times(fresh) == node_status.without_times(
@@ -213,6 +222,7 @@ class NodeRegistration:
         self._previous = Previous(
             {each["type"]: (each["status"], each["lastTransitionTime"]) for each in status["conditions"]},
             frozenset(type for type, _ in observed.addresses),
+            self._previous.extended,
         )
 
     async def _observe(self) -> Observed:

@@ -48,10 +48,12 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """What was written before: status and lastTransitionTime of each condition, and types of addresses."""
+    """What the server has: status and lastTransitionTime of each condition, types of addresses, and what else there is
+    of the node by name, which an administrator says (extended resources)."""
 
     conditions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     address_types: frozenset[str] = frozenset()
+    extended: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def architecture(machine: str) -> str:
@@ -81,7 +83,20 @@ def previous_of(node: Node) -> Previous:
             for c in node.status.conditions
         },
         frozenset(address.type for address in node.status.addresses),
+        extended_resources(node),
     )
+
+
+def extended_resources(node: Node) -> dict[str, str | None]:
+    """Those that are no resource of Kubernetes' own: all of such a capacity is for pods, as with a kubelet, and None
+    stands for one that is no more (pkg/kubelet/nodestatus/setters.go; IsExtendedResourceName in
+    pkg/apis/core/v1/helper)."""
+    gone: dict[str, str | None] = {name: None for name in node.status.allocatable if _is_extended(name)}
+    return gone | {name: str(amount) for name, amount in node.status.capacity.items() if _is_extended(name)}
+
+
+def _is_extended(name: str) -> bool:
+    return "/" in name and "kubernetes.io/" not in name and not name.startswith("requests.")
 
 
 def status(observed: Observed, previous: Previous, now: datetime) -> JSON:
@@ -100,7 +115,8 @@ def status(observed: Observed, previous: Previous, now: datetime) -> JSON:
     }
     if observed.engine is not None:
         found["capacity"] = capacity(observed.engine, observed.readings, observed.max_pods)
-        found["allocatable"] = allocatable(observed.engine, observed.readings, observed.max_pods, observed.reserves)
+        offered = allocatable(observed.engine, observed.readings, observed.max_pods, observed.reserves)
+        found["allocatable"] = {**previous.extended, **offered}
     return found
 
 

@@ -99,6 +99,9 @@ class AgentSettings:
         None, "A directory of pods that this host runs by itself, a file each (static pods).", metavar="DIR"
     )
 
+    pod_pids_limit: int = setting(
+        0, "Processes that each container of a pod may have, by the daemon's limit where 0; Docker counts by container."
+    )
     allowed_unsafe_sysctls: str = setting(
         "",
         "Settings of the kernel that pods may have in their namespaces beyond the safe ones, which may upset the host.",
@@ -140,6 +143,8 @@ class AgentSettings:
             for text, wrong in ((key, names.qualified_name(key)), (value, names.label_value(value))):
                 if wrong:
                     raise SettingsError(f"--labels: {text!r}: {wrong[0]}")
+        if self.pod_pids_limit < 0:
+            raise SettingsError("--pod-pids-limit: must not be below 0")
         if self.max_pods < 1:
             raise SettingsError("--max-pods: must be above 0")
         if not 0 <= self.metrics_port <= 65535:

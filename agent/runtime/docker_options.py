@@ -25,5 +25,7 @@ class DockerOptions:
     log_streams: int = 64
     log_max_size: str = "10m"
     log_max_file: int = 3
+    pids: int = 0
+    """Processes that a container may have; 0 for what the daemon allows."""
     sandbox_memory: int = 32 * 1024 * 1024
     image_cache_seconds: float = 30.0

@@ -76,6 +76,8 @@ def container_body(spec: ContainerSpec, *, node: str, options: DockerOptions, ne
         "CpuShares": max(2, spec.cpu_shares),
         "Mounts": [_mount(mount) for mount in spec.mounts],
     }
+    if options.pids > 0:
+        host_config["PidsLimit"] = options.pids
     if spec.cpu_quota > 0:
         host_config |= {"CpuQuota": spec.cpu_quota, "CpuPeriod": PERIOD}
     if spec.memory_bytes > 0:

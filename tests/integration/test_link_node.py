@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
 from agent.heartbeat import Heartbeat
-from agent.node import NodeError, NodeRegistration
+from agent.node import EXTENDED, NodeError, NodeRegistration
 from agent.runtime.base import EngineInfo, Image, RuntimeUnavailable
 from shared.api.errors import (
     Forbidden,
 )
 from shared.api.kinds import LEASES, NODE_LEASE_NAMESPACE, NODES
+from shared.work.clock import FakeClock
 from tests.link import running
 
 
@@ -147,3 +149,24 @@ async def test_the_pod_cidr_is_waited_for(cluster, registration):
     assert told == ["waiting for a pod CIDR for node n1"]
     await cluster.local.patch(NODES, "n1", {"spec": {"podCIDR": "10.42.0.0/24", "podCIDRs": ["10.42.0.0/24"]}})
     assert await registration.wait_for_pod_cidr(5) == "10.42.0.0/24"
+
+
+async def test_resources_that_an_administrator_gives_a_node_are_offered_until_they_are_taken_away(cluster, home):
+    home.mkdir()
+    clock = FakeClock(datetime.now(UTC))
+
+    async def dongles(told):
+        capacity = {"status": {"capacity": {"example.com/dongle": told}}}
+        await cluster.local.patch(NODES, "n1", capacity, subresource="status")
+        clock.advance(EXTENDED)
+        await registration.sync()
+        return (await cluster.local.get(NODES, "n1")).status.allocatable.get("example.com/dongle")
+
+    async with cluster.node() as client:
+        registration = NodeRegistration(
+            client, "n1", Engine(), server_url=cluster.url, data_dir=home, version="0.1", clock=clock
+        )
+        await registration.register()
+        assert await dongles("4") == "4"
+        assert await dongles("2") == "2"
+        assert await dongles(None) is None

@@ -141,3 +141,22 @@ def test_labels():
 )
 def test_architectures(machine, arch):
     assert node_status.architecture(machine) == arch
+
+
+def test_what_an_administrator_says_that_a_node_has_is_offered_to_pods():
+    node = msgspec.convert(
+        {
+            "metadata": {"name": "n1"},
+            "status": {
+                "capacity": {"cpu": "1", "example.com/dongle": "4", "kubernetes.io/odd": "1", "hugepages-2Mi": "0"},
+                "allocatable": {"cpu": "1", "example.com/gone": "2"},
+            },
+        },
+        Node,
+    )
+    previous = node_status.previous_of(node)
+    assert previous.extended == {"example.com/dongle": "4", "example.com/gone": None}
+    found = node_status.status(WELL, previous, NOW)
+    assert found["allocatable"]["example.com/dongle"] == "4"
+    assert found["allocatable"]["example.com/gone"] is None, "null takes it out of what the server has"
+    assert (found["allocatable"]["cpu"], "example.com/dongle" in found["capacity"]) == ("4", False)

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from agent.runtime.base import ContainerSpec, Mount, PodIdentity, SandboxSpec
+from agent.runtime.base import ContainerSpec, Mount, Namespaces, PodIdentity, SandboxSpec, Security
 from agent.runtime.docker_options import DockerOptions
 from agent.runtime.docker_spec import container_body, sandbox_body
 
@@ -86,3 +86,60 @@ def test_sandbox_has_no_rights(host_network):
     assert (host["CapDrop"], host["ReadonlyRootfs"]) == (["ALL"], True)
     assert host["LogConfig"] == {"Type": "none"}
     assert "OomScoreAdj" not in host
+
+
+def test_processes_are_limited_where_the_node_says_so():
+    limited = container_body(SPEC, node="n", options=DockerOptions(pids=100), negative_scores=False)
+    assert limited["HostConfig"]["PidsLimit"] == 100
+    assert "PidsLimit" not in body()["HostConfig"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {}),
+        ({"privileged": True}, {"Privileged": True}),
+        ({"read_only_root": True}, {"ReadonlyRootfs": True}),
+        ({"add": ("net_admin",), "drop": ("ALL",)}, {"CapAdd": ["NET_ADMIN"], "CapDrop": ["ALL"]}),
+        ({"groups": (1, 2)}, {"GroupAdd": ["1", "2"]}),
+        (
+            {"no_new_privileges": True, "seccomp": "{}", "app_armor": "mine"},
+            {"SecurityOpt": ["no-new-privileges", "seccomp={}", "apparmor=mine"]},
+        ),
+        ({"unmasked": True}, {"MaskedPaths": [], "ReadonlyPaths": []}),
+    ],
+)
+def test_rights(changes, expected):
+    plain = body()["HostConfig"]
+    assert body(security=Security(**changes))["HostConfig"] == plain | expected
+    assert body(security=Security(user="1:2"))["User"] == "1:2"
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "target", "pid", "ipc"),
+    [
+        (Namespaces(), "", None, "container:sb"),
+        (Namespaces(host_pid=True, host_ipc=True), "", "host", "host"),
+        (Namespaces(shared_pid=True), "", "container:sb", "container:sb"),
+        (Namespaces(shared_pid=True), "other", "container:other", "container:sb"),
+    ],
+)
+def test_namespaces(namespaces, target, pid, ipc):
+    host = body(namespaces=namespaces, processes_of=target)["HostConfig"]
+    assert (host.get("PidMode"), host["IpcMode"]) == (pid, ipc)
+
+
+def test_settings_of_the_kernel_are_the_sandboxs():
+    spec = SandboxSpec(POD, "web", sysctls=(("net.core.somaxconn", "9"),))
+    made = sandbox_body(
+        spec, node="n", image="pause", command="/pause", options=DockerOptions(), negative_scores=False
+    )  # fmt: skip
+    assert made["HostConfig"]["Sysctls"] == {"net.core.somaxconn": "9"}
+
+
+def test_ways_of_mounting():
+    [shared, deep] = body(
+        mounts=(Mount("/a", "/b", propagation="rslave"), Mount("/a", "/c", read_only=True, recursive=True))
+    )["HostConfig"]["Mounts"]
+    assert shared["BindOptions"] == {"Propagation": "rslave"}
+    assert deep["BindOptions"] == {"ReadOnlyForceRecursive": True}
