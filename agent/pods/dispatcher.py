@@ -18,6 +18,7 @@ from agent.network.base import PodNetwork
 from agent.pods import engine_watch
 from agent.pods.admission import Abilities, refusal
 from agent.pods.checkpoint import Checkpoints, same_checkpoint
+from agent.pods.engine_follower import EngineFollower
 from agent.pods.events import PodEvents
 from agent.pods.gate import StartGate
 from agent.pods.objects import ObjectCache
@@ -36,7 +37,7 @@ from agent.pods.volumes.pod_volumes import PodVolumes
 from agent.pods.volumes.tokens import PodTokens
 from agent.pods.warming import Warming
 from agent.pods.worker import PodWorker, apply_verdict
-from agent.runtime.base import EngineEvent, PodIdentity, Runtime, RuntimeFailure, State
+from agent.runtime.base import PodIdentity, Runtime, State
 from agent.settings import AgentSettings
 from shared.api.pod import Container, Pod
 from shared.api.static_pods import MIRROR
@@ -52,7 +53,6 @@ logger = logging.getLogger(__name__)
 OFFLINE_AFTER = 5.0
 """Seconds that a starting agent gives the server to list its pods."""
 REFUSED = "Pod was rejected as the node is shutting down."
-_LOOK_BACKOFF = Backoff(1.0, 15.0)
 
 
 class Dispatcher:
@@ -83,7 +83,6 @@ class Dispatcher:
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._look = asyncio.Event()
         self.refuses: Callable[[Pod], Ending | None] = lambda pod: None
         """Says why a pod that comes is not taken in."""
         self._worked = asyncio.Event()
@@ -119,6 +118,9 @@ class Dispatcher:
             seccomp=data_dir / "seccomp",
         )
         self._worker = PodWorker(self.tools)
+        self._engine = EngineFollower(
+            self.tools, lambda: self.states, lambda: self._synced, self._warming, settings.resync
+        )
 
     # --- life
 
@@ -174,8 +176,8 @@ class Dispatcher:
         service("pods", self._serve())
         service("pod status", tools.reports.run())
         service("pod events", tools.events.run())
-        service("engine events", self._follow_engine())
-        service("full looks", self._look_around())
+        service("engine events", self._engine.follow())
+        service("full looks", self._engine.look_around())
         service("volume refresh", self._refresh_volumes())
         service("server's first list", self._await_sync(cache, patience))
         if self._settings.warm_pool > 0:
@@ -375,64 +377,9 @@ class Dispatcher:
         if state.counted_running:
             metrics.RUNNING_PODS.dec()
 
-    # --- the engine
-
-    async def _follow_engine(self) -> None:
-        async for event in self.tools.runtime.events():
-            if event.container_id:
-                self._engine_event(event)
-            else:
-                self._look.set()
-
-    def _engine_event(self, event: EngineEvent) -> None:
-        state = engine_watch.apply_event(self.states, event)
-        if state is not None:
-            if state.sandbox is not None and state.sandbox.id == event.container_id and state.pod is not None:
-                text = "Pod sandbox changed, it will be killed and re-created."
-                self.tools.events.normal(state.pod, "SandboxChanged", text)
-            self.wake(state.identity.uid)
-        elif event.action in ("die", "destroy") and (warm := self.tools.pool.drop(event.container_id)) is not None:
-            self._supervisor.spawn(f"remove sandbox {event.container_id[:12]}", discard(self.tools, warm))
-            self._warming.poke()
-
-    async def _look_around(self) -> None:
-        """A full look when events may have been missed, and every ``resync`` seconds in any case."""
-        failures = 0
-        while True:
-            try:
-                async with asyncio.timeout(_LOOK_BACKOFF.delay(failures - 1) if failures else self._settings.resync):
-                    await self._look.wait()
-            except TimeoutError:
-                pass  # nothing asked for it: look all the same
-            self._look.clear()
-            try:
-                await self.look()
-                failures = 0
-            except RuntimeFailure as error:
-                failures += 1
-                logger.warning("cannot look at the engine", extra={"error": error.message})
-
     async def look(self) -> None:
-        """Compare everything that the engine has with what is known, and wake the pods where they differ.
-
-        Raises RuntimeFailure.
-        """
-        tools = self.tools
-        sandboxes, containers = await asyncio.gather(tools.runtime.list_sandboxes(), tools.runtime.list_containers())
-        for state in engine_watch.compare(self.states, sandboxes, containers):
-            self.wake(state.identity.uid)
-        if self._synced:
-            for state in engine_watch.orphans(self.states, sandboxes, containers, tools.now()):
-                logger.info("removing what belongs to no pod", extra={"uid": state.identity.uid})
-                state.authoritative = True
-                self.states[state.identity.uid] = state
-                self.wake(state.identity.uid)
-        alive = {sandbox.id for sandbox in sandboxes if sandbox.running}
-        for warm in [warm for warm in tools.pool if warm.sandbox.id not in alive]:
-            if tools.pool.drop(warm.sandbox.id) is not None:
-                await discard(tools, warm)
-        await self._warming.remove_strays(tools, list(sandboxes))
-        self._warming.poke()
+        """See ``EngineFollower``. Raises RuntimeFailure."""
+        await self._engine.look()
 
     # --- probes and volumes
 
