@@ -202,8 +202,8 @@ class Guard:
     async def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         """Before a head goes out. As a Kubernetes API server, do not tell what software of which version this is."""
         response.headers.popall("Server", None)
-        if response.status != 101:  # see ``connecting``
-            for warning in told(request.get(WARNINGS, ())):
+        if (warnings := request.get(WARNINGS)) and response.status != 101:  # see ``connecting``
+            for warning in told(warnings):
                 response.headers.add("Warning", warning_header(warning))
         if self._auditor is None or (record := _RECORD.get()) is None or record.request is not request:
             return

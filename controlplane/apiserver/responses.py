@@ -6,7 +6,7 @@ Objects in plain JSON are the cached bytes, joined; only a table decodes them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -114,10 +114,11 @@ class WatchEncoder:
         self._include = tables.include_object(query.get("includeObject", "")) if format.shape == "Table" else ""
         self._headers = True
 
-    def encode(self, batch: Batch, now: datetime) -> bytes:
+    def encode(self, batch: Batch, clock: Callable[[], datetime]) -> bytes:
         """JSON lines, one an event. The objects' bytes are shared by all watches; only the joining is ours."""
         parts: list[bytes] = []
         if self._format.shape:
+            now = clock()
             for type_, entry in batch.events:
                 parts += (_EVENT[type_], codec.encode(self._shaped(entry, now)), _EVENT_END)
         else:

@@ -87,7 +87,7 @@ async def _send(
             # Cheaper than a timeout around the write, which hardly ever waits: the write ends when we cut it off.
             watchdog = loop.call_later(WRITE_SECONDS, _cut, request, resource)
             try:
-                await response.write(encoder.encode(batch, api.clock.now()))
+                await response.write(encoder.encode(batch, api.clock.now))
             finally:
                 watchdog.cancel()
             sent.inc(len(batch.events))
