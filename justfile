@@ -26,12 +26,14 @@ lab *arguments: setup
 bench *arguments: setup
     {{python}} -m bench {{arguments}}
 
-# write docs/settings.md and docs/api-support.md anew
+# write docs/settings.md, docs/api-support.md and docs/pod-fields.md anew
 docs: setup
     {{python}} -m deploy.settings_doc > docs/settings.md.new
     mv docs/settings.md.new docs/settings.md
     {{python}} -m deploy.api_support_doc > docs/api-support.md.new
     mv docs/api-support.md.new docs/api-support.md
+    {{python}} -m deploy.pod_fields_doc > docs/pod-fields.md.new
+    mv docs/pod-fields.md.new docs/pod-fields.md
 
 # sort imports, mend what can be mended, format
 format: setup

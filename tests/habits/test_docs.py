@@ -7,7 +7,7 @@ import pytest
 
 from controlplane.apiserver.kinds import actors
 from controlplane.apiserver.kinds.table import KINDS
-from deploy import api_support_doc, settings_doc
+from deploy import api_support_doc, pod_fields_doc, settings_doc
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +31,10 @@ def test_architecture_is_short():
 
 def test_what_is_served_is_told_in_the_documentation() -> None:
     assert (ROOT / "docs/api-support.md").read_text() == api_support_doc.document(), "run `just docs`"
+
+
+def test_what_becomes_of_pod_fields_is_told_in_the_documentation() -> None:
+    assert (ROOT / "docs/pod-fields.md").read_text() == pod_fields_doc.document(), "run `just docs`"
 
 
 def test_every_kind_and_subresource_says_what_acts_on_it() -> None:

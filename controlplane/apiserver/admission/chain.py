@@ -11,6 +11,7 @@ from controlplane.apiserver.admission import (
     certificates,
     limit_ranger,
     nodes,
+    pod_fields,
     pods,
     priority,
     runtime_class,
@@ -59,9 +60,9 @@ _WITH_TEMPLATE = (
 )  # fmt: skip
 
 CHECKS: Mapping[tuple[str, str], Sequence[Check]] = {
-    ("", "pods"): (limit_ranger.check_pod, pod_security.check_pod, runtime_class.check),
+    ("", "pods"): (pod_fields.check_pod, limit_ranger.check_pod, pod_security.check_pod, runtime_class.check),
     ("", "namespaces"): (pod_security.check_namespace,),
-    **dict.fromkeys(_WITH_TEMPLATE, (pod_security.check_workload,)),
+    **dict.fromkeys(_WITH_TEMPLATE, (pod_fields.check_workload, pod_security.check_workload)),
     ("", "persistentvolumeclaims"): (limit_ranger.check_claim, storage.check_growth),
     ("scheduling.k8s.io", "priorityclasses"): (priority.one_default,),
 }
@@ -81,7 +82,8 @@ def admit_update(context: Context | User, kind: Kind, obj: JSON, old: JSON) -> N
 
 
 def check(context: Context, kind: Kind, obj: JSON, old: JSON | None) -> None:
-    """Run every check of a new object, or of one that changes from ``old``; none is changed. Raises Forbidden."""
+    """Run every check of a new object, or of one that changes from ``old``; none is changed. Raises Forbidden,
+    Invalid."""
     for step in CHECKS.get((kind.resource.group, kind.resource.plural), ()):
         step(context, obj, old)
 

@@ -24,7 +24,7 @@ from controlplane.apiserver.kinds.cells import (
     since,
 )
 from controlplane.apiserver.kinds.job_spec import default_policies, validate_job_spec
-from controlplane.apiserver.kinds.podtemplate import default_template, template_spec_warnings
+from controlplane.apiserver.kinds.podtemplate import default_template
 from shared.api import cron, kinds
 from shared.api.errors import Cause
 from shared.api.meta import JSON
@@ -111,11 +111,6 @@ def _time_zone(zone: str) -> list[Cause]:
     return []
 
 
-def warnings(obj: JSON) -> Iterable[str]:
-    template: JSON = at(obj, "spec", "jobTemplate", "spec", "template", default={})
-    return template_spec_warnings(template, "spec.jobTemplate.spec.template")
-
-
 def _suspended(obj: JSON) -> str:
     suspend = at(obj, "spec", "suspend")
     return "<unset>" if suspend is None else str(bool(suspend))
@@ -149,7 +144,6 @@ CRON_JOB = Kind(
     subresources=(Subresource("status", ("get", "patch", "update")),),
     default=default,
     validate=validate,
-    warnings=warnings,
     inert=True,
     has_generation=True,
     status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),

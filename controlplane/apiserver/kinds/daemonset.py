@@ -25,7 +25,6 @@ from controlplane.apiserver.kinds.podtemplate import (
     default_template,
     matches_template,
     runs_always,
-    template_warnings,
     validate_template,
 )
 from controlplane.apiserver.kinds.workload_status import validate_collisions
@@ -135,7 +134,6 @@ DAEMON_SET = Kind(
     default=default,
     validate=validate,
     validate_status=validate_status,
-    warnings=template_warnings,
     inert=True,
     has_generation=True,
     status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),

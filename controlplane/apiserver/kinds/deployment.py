@@ -14,7 +14,6 @@ from controlplane.apiserver.kinds.causes import forbidden, invalid, non_negative
 from controlplane.apiserver.kinds.cells import age_column, at, field_column, name_column, template_columns
 from controlplane.apiserver.kinds.podtemplate import (
     default_template,
-    template_warnings,
     validate_selector_and_template,
 )
 from controlplane.apiserver.kinds.workload_status import validate_collisions, validate_counts
@@ -138,7 +137,6 @@ DEPLOYMENT = Kind(
     default=default,
     validate=validate,
     validate_status=validate_status,
-    warnings=template_warnings,
     has_generation=True,
     generation_metadata=("annotations",),  # they are copied to its ReplicaSets
     status_metadata=("annotations", "finalizers", "ownerReferences"),

@@ -23,7 +23,7 @@ from controlplane.apiserver.kinds.cells import (
 from controlplane.apiserver.kinds.job_spec import INDEXED, default_policies, validate_job_spec
 from controlplane.apiserver.kinds.job_status import is_true, validate_job_status
 from controlplane.apiserver.kinds.podspec.scheduling import validate_label_selector
-from controlplane.apiserver.kinds.podtemplate import default_template, matches_template, template_warnings
+from controlplane.apiserver.kinds.podtemplate import default_template, matches_template
 from shared import codec
 from shared.api import kinds, names
 from shared.api.errors import BadRequest, Cause
@@ -200,7 +200,6 @@ JOB = Kind(
     default=default,
     validate=validate,
     validate_status=validate_job_status,
-    warnings=template_warnings,
     inert=True,
     has_generation=True,
     status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),

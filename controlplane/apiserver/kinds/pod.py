@@ -1,4 +1,4 @@
-"""Pod: defaults, validation, grace, warnings and selectable fields.
+"""Pod: defaults, validation, grace and selectable fields.
 
 Pure. Rules and texts are those of pkg/apis/core and pkg/registry/core/pod.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from controlplane.apiserver.kinds import pod_support
 from controlplane.apiserver.kinds.base import Kind, Subresource
 from controlplane.apiserver.kinds.causes import forbidden
 from controlplane.apiserver.kinds.cells import at
@@ -85,10 +84,6 @@ def validate_ephemeral(pod: JSON, old: JSON | None) -> Iterable[Cause]:
     return [*validate_pod_spec(spec, "spec"), *validate_ephemeral_update(pod, old or pod)]
 
 
-def warnings(pod: JSON) -> Iterable[str]:
-    return pod_support.unsupported(pod.get("spec") or {}, "spec")
-
-
 def selectable(pod: JSON) -> Mapping[str, str]:
     """Field labels of pkg/registry/core/pod (ToSelectableFields)."""
     spec: JSON = pod.get("spec") or {}
@@ -136,7 +131,6 @@ POD = Kind(
     default=default,
     validate=validate,
     validate_status=validate_status,
-    warnings=warnings,
     has_generation=True,
     status_metadata=("labels", "annotations", "finalizers"),
     selectable_fields=selectable,

@@ -1,4 +1,4 @@
-"""Pod templates of workloads: defaults, validation and warnings, shared by every kind that has one.
+"""Pod templates of workloads: defaults and validation, shared by every kind that has one.
 
 Pure. Paths begin with ``spec.template`` where none is given. Rules and texts are those of ValidatePodTemplateSpec in
 pkg/apis/core/validation and ValidatePodTemplateSpecForReplicaSet in pkg/apis/apps/validation.
@@ -6,9 +6,6 @@ pkg/apis/core/validation and ValidatePodTemplateSpecForReplicaSet in pkg/apis/ap
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from controlplane.apiserver.kinds import pod_support
 from controlplane.apiserver.kinds.causes import forbidden, immutable, invalid, not_supported, required
 from controlplane.apiserver.kinds.metadata import validate_annotations, validate_labels
 from controlplane.apiserver.kinds.podspec.defaults import default_pod_spec
@@ -98,14 +95,3 @@ def matches_template(selector: JSON | None, template: JSON) -> list[Cause]:
     except BadRequest:
         return []
     return [invalid(f"{PATH}.metadata.labels", labels, "`selector` does not match template `labels`")]
-
-
-def template_warnings(workload: JSON) -> Iterable[str]:
-    """What agents will not do for pods of this template."""
-    template: JSON = (workload.get("spec") or {}).get("template") or {}
-    return template_spec_warnings(template, PATH)
-
-
-def template_spec_warnings(template: JSON, path: str) -> Iterable[str]:
-    """The same for a template at another path."""
-    return pod_support.unsupported(template.get("spec") or {}, f"{path}.spec")

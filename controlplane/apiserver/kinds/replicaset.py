@@ -12,7 +12,6 @@ from controlplane.apiserver.kinds.causes import non_negative
 from controlplane.apiserver.kinds.cells import age_column, field_column, name_column, template_columns
 from controlplane.apiserver.kinds.podtemplate import (
     default_template,
-    template_warnings,
     validate_selector_and_template,
 )
 from controlplane.apiserver.kinds.workload_status import validate_counts
@@ -62,7 +61,6 @@ REPLICA_SET = Kind(
     default=default,
     validate=validate,
     validate_status=validate_status,
-    warnings=template_warnings,
     has_generation=True,
     status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),
     scale=ScalePaths(),

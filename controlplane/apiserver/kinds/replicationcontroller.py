@@ -21,7 +21,6 @@ from controlplane.apiserver.kinds.podtemplate import (
     PATH,
     default_template_spec,
     runs_always,
-    template_warnings,
     validate_template,
 )
 from controlplane.apiserver.kinds.workload_status import validate_counts
@@ -97,7 +96,6 @@ REPLICATION_CONTROLLER = Kind(
     default=default,
     validate=validate,
     validate_status=validate_status,
-    warnings=template_warnings,
     inert=True,
     has_generation=True,
     status_metadata=("labels", "annotations", "finalizers", "ownerReferences"),

@@ -306,24 +306,3 @@ def test_grace() -> None:
     ended = pod(nodeName="n")
     ended["status"]["phase"] = "Failed"
     assert grace(ended) == 0
-
-
-def test_warnings_name_what_no_agent_does_yet() -> None:
-    obj = pod(
-        dnsPolicy="ClusterFirstWithHostNet",
-        volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}, {"name": "e", "emptyDir": {}}],
-        containers=[
-            {"name": "c", "image": "i", "livenessProbe": {"grpc": {"port": 1}}, "lifecycle": {"preStop": PROBE}}
-        ],
-    )
-    suffix = ": not acted on by Longboat yet"
-    assert set(POD.warnings(obj)) == {
-        f"spec.dnsPolicy{suffix}",
-        f"spec.volumes[0].persistentVolumeClaim{suffix}",
-        f"spec.containers[0].livenessProbe.grpc{suffix}",
-        f"spec.containers[0].lifecycle{suffix}",
-    }
-
-
-def test_a_plain_pod_has_no_warnings() -> None:
-    assert list(POD.warnings(with_container(env=[{"name": "a", "value": "b"}], ports=[{"containerPort": 1}]))) == []

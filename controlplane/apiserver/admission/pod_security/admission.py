@@ -11,6 +11,7 @@ from controlplane.apiserver.admission.context import Context
 from controlplane.apiserver.admission.pod_security.evaluate import evaluate
 from controlplane.apiserver.admission.pod_security.policy import PREFIX, Policy, Standard, parse
 from controlplane.apiserver.admission.refusals import forbidden
+from controlplane.apiserver.admission.templates import pod_template
 from controlplane.apiserver.kinds.causes import refusal
 from shared.api.kinds import PODS
 from shared.api.meta import JSON
@@ -38,7 +39,7 @@ def check_pod(context: Context, pod: JSON, old: JSON | None) -> None:
 def check_workload(context: Context, obj: JSON, old: JSON | None) -> None:
     """Nothing is refused: pods are, when they are made. Of its template it is warned now."""
     policy, _ = parse(context.objects.labels(obj["metadata"].get("namespace") or ""))
-    template = _template(obj)
+    _, template = pod_template(obj)
     if policy.idle or not template.get("spec"):
         return
     meta, spec = template.get("metadata") or {}, template["spec"]
@@ -75,15 +76,6 @@ def _audit(context: Context, policy: Policy, meta: JSON, spec: JSON) -> None:
 def _warn(context: Context, policy: Policy, meta: JSON, spec: JSON) -> None:
     if violations := _said(policy.warn, meta, spec):
         context.warn(f'would violate PodSecurity "{policy.warn}": {violations}')
-
-
-def _template(obj: JSON) -> JSON:
-    """The pod template of a workload, a CronJob's in its job's template; of a PodTemplate its own."""
-    spec: JSON = obj.get("spec") or {}
-    if "jobTemplate" in spec:
-        spec = (spec.get("jobTemplate") or {}).get("spec") or {}
-    found: JSON = spec.get("template") or obj.get("template") or {}
-    return found
 
 
 def _matters(pod: JSON, old: JSON) -> bool:
