@@ -60,7 +60,10 @@ class Backend:
     def close(self) -> None:
         """Let go of it, however far it is. Idempotent."""
         if isinstance(self._transport, asyncio.WriteTransport):
-            self._transport.abort()
+            try:
+                self._transport.abort()
+            except AttributeError:  # closed twice already, TLS of Python 3.11.2 has forgotten what it stands on
+                self.abort()
         elif not self._taken:
             self.socket.close()
 
