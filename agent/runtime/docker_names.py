@@ -124,7 +124,7 @@ def read_container(inspected: Mapping[str, Any]) -> ContainerInfo:
     status = state.get("Status", "")
     error, code = state.get("Error") or "", int(state.get("ExitCode") or 0)
     created = parse_time(inspected["Created"]) or datetime.fromtimestamp(0, UTC)
-    finished = parse_time(state.get("FinishedAt"))
+    started, finished = parse_time(state.get("StartedAt")), parse_time(state.get("FinishedAt"))
     if state.get("Running") or status in ("running", "paused", "restarting"):
         phase = State.RUNNING
     elif status == "created" and not error and code == 0:
@@ -132,6 +132,8 @@ def read_container(inspected: Mapping[str, Any]) -> ContainerInfo:
     else:
         phase = State.EXITED
         finished = finished or created
+        if started is not None:  # the daemon notes it when it gets to it, which may be after a short life
+            started = min(started, finished)
     return ContainerInfo(
         id=inspected["Id"],
         pod=PodIdentity(labels.get(POD_UID, ""), labels.get(POD_NAMESPACE, ""), labels.get(POD_NAME, "")),
@@ -142,7 +144,7 @@ def read_container(inspected: Mapping[str, Any]) -> ContainerInfo:
         image=inspected["Config"].get("Image") or "",
         image_id=inspected.get("Image") or "",
         created_at=created,
-        started_at=parse_time(state.get("StartedAt")),
+        started_at=started,
         finished_at=finished if phase is State.EXITED else None,
         exit_code=code if phase is State.EXITED else 0,
         oom_killed=bool(state.get("OOMKilled")),

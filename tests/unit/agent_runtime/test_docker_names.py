@@ -61,6 +61,13 @@ def test_state_of_a_container(state, expected, code):
     assert (info.finished_at is not None) == (expected is State.EXITED)
 
 
+def test_a_short_life_does_not_end_before_it_began():
+    """As Docker 20.10 told of a container that ended while its start was still being noted."""
+    times = {"StartedAt": "2026-11-24T04:32:02.104251Z", "FinishedAt": "2026-11-24T04:32:02.103688Z"}
+    info = names.read_container(inspected(Status="exited", ExitCode=7, **times))
+    assert info.started_at == info.finished_at == names.parse_time(times["FinishedAt"])
+
+
 def test_labels_tell_a_container_and_ours_win_over_given_ones():
     document = inspected()
     info = names.read_container(document)
