@@ -85,7 +85,11 @@ def test_wrong_usage_exits_with_2(tmp_path, arguments, said):
     ("config", "environ", "said"),
     [
         ("servers: {listen: x}", {}, "servers is not a section; there are: agent, server"),
-        ("server: {lissten: x}", {}, "server.lissten is not a setting; there are: admission-control-config-file, advertise"),
+        (
+            "server: {lissten: x}",
+            {},
+            "server.lissten is not a setting; there are: admission-control-config-file, advertise",
+        ),
         (None, {"LONGBOAT_SERVER_LISSTEN": "x"}, "LONGBOAT_SERVER_LISSTEN is not a setting; there are: LONGBOAT_"),
     ],
     ids=["section", "key", "variable"],
