@@ -163,14 +163,22 @@ class Bench:
 
     def setup(self) -> None:
         """The namespace, in which a pod may be made once its service account is there."""
-        load, end = self._load, time.monotonic() + self._load.limit
-        while self._call("GET", f"{self._base}/serviceaccounts/default")[0] != 200:
-            code, _ = self._call("POST", "/api/v1/namespaces", _object("v1", "Namespace", {"name": load.namespace}))
-            if code not in (201, 409):  # 409: it is there, or that of an earlier run is still going
-                raise SystemExit(f"the namespace cannot be made: the server answered {code}")
+        end = time.monotonic() + self._load.limit
+        while not (self._is_active() and self._call("GET", f"{self._base}/serviceaccounts/default")[0] == 200):
             if time.monotonic() > end:
                 raise SystemExit("the namespace gets no service account")
             time.sleep(0.05)
+
+    def _is_active(self) -> bool:
+        """Whether the namespace is there and stays: one of an earlier run may still be going, with all it has."""
+        code, body = self._call("GET", f"/api/v1/namespaces/{self._load.namespace}")
+        if code == 404:
+            code, body = self._call(
+                "POST", "/api/v1/namespaces", _object("v1", "Namespace", {"name": self._load.namespace})
+            )
+        if code not in (200, 201, 409):  # 409: it came in between
+            raise SystemExit(f"the namespace cannot be made: the server answered {code}")
+        return code != 409 and codec.decode(body)["status"]["phase"] == "Active"
 
     def config(self) -> None:
         """ConfigMaps of 1 KB, which no controller looks at: create with watchers, get, put, patch, list."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import random
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
@@ -45,6 +44,9 @@ from shared.work.clock import Clock, SystemClock
 
 SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """Of generated names: no vowels, so no words; no look-alikes (k8s.io/apimachinery/pkg/util/rand)."""
+
+_UUID_RANDOM = ~(0xF000 << 64 | 0xC000 << 48)
+_UUID_VERSION_4 = 0x4000 << 64 | 0x8000 << 48
 
 FRESH_WAIT = 3.0
 """Seconds that a read waits for a resourceVersion that is not here yet (the watch cache's blockTimeout)."""
@@ -211,7 +213,9 @@ class ApiServer:
         return self._now[1]
 
     def new_uid(self) -> str:
-        return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+        """A random UUID (RFC 9562, version 4), without the cost of ``uuid.UUID``."""
+        digits = f"{self.rng.getrandbits(128) & _UUID_RANDOM | _UUID_VERSION_4:032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def new_suffix(self) -> str:
         """Five random characters for generateName."""

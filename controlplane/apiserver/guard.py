@@ -14,7 +14,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from inspect import isawaitable
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -24,6 +23,7 @@ from controlplane.apiserver import impersonation, metrics
 from controlplane.apiserver.audit.auditor import AUDIT_ID, Auditor, Record
 from controlplane.apiserver.authz import Refused
 from controlplane.apiserver.connections import TOO_LATE
+from controlplane.apiserver.deadlines import Deadlines, Limit
 from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.overload import REQUEST_SECONDS, Level, Overload, is_long_running
 from controlplane.apiserver.request import Target, decode_path, parse_path, verb_of
@@ -105,6 +105,7 @@ class Guard:
     ) -> None:
         self._authenticator, self._authorizer = authenticator, authorizer
         self._overload, self._auditor, self._served = overload, auditor, served
+        self._deadlines = Deadlines(REQUEST_SECONDS)
 
     def middleware(self) -> Any:
         @web.middleware
@@ -116,13 +117,15 @@ class Guard:
     async def _pass(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         passage = _Passage(Target(request.raw_path.partition("?")[0]), request.method.lower())
-        limit: asyncio.Timeout | None = None
+        limit: Limit | None = None
         panic = False
         try:
             await self._admit(request, passage)
-            stream = is_long_running(passage.verb, passage.target.subresource)
-            async with asyncio.timeout(None if stream else REQUEST_SECONDS) as limit:
+            if is_long_running(passage.verb, passage.target.subresource):
                 response = await handler(request)
+            else:
+                with self._deadlines.limit() as limit:
+                    response = await handler(request)
         except StatusError as error:
             response = render_error(error)
         except web.HTTPException as error:
@@ -132,7 +135,7 @@ class Guard:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            late = isinstance(error, TimeoutError) and limit is not None and limit.expired()
+            late = isinstance(error, TimeoutError) and limit is not None and limit.expired
             panic = not late
             response = render_error(Timeout(TOO_LATE) if late else _unexpected(request))
         finally:
@@ -170,7 +173,7 @@ class Guard:
         """Who asks, or who that one asks to be; the audit log is told of both, and of who could not say."""
         try:
             found = self._authenticator.authenticate(request)
-            user = await found if isawaitable(found) else found
+            user = found if isinstance(found, User) else await found
         except Unauthorized:
             if self._auditor is not None:
                 self._auditor.nobody(request, attributes, passage.query)
@@ -189,9 +192,8 @@ class Guard:
 
     async def _authorize(self, user: User, attributes: Attributes, passage: _Passage) -> None:
         try:
-            reason = self._authorizer.authorize(user, attributes)
-            if isawaitable(reason):
-                reason = await reason
+            found = self._authorizer.authorize(user, attributes)
+            reason = found if found is None or isinstance(found, str) else await found
         except Forbidden as error:
             if passage.record is not None:
                 passage.record.decided(False, error.why if isinstance(error, Refused) else "")

@@ -118,7 +118,7 @@ def draft_create(api: ApiServer, request: Request, tree: Any, owners: ownership.
     meta["uid"] = api.new_uid()
     if kind.has_generation:
         meta["generation"] = 1
-    meta["creationTimestamp"] = api.now()
+    meta["creationTimestamp"] = now = api.now()
     for key, value in given.items():
         if key not in meta and key not in _NOT_ON_CREATE and value != [] and value != {}:
             meta[key] = value
@@ -132,7 +132,7 @@ def draft_create(api: ApiServer, request: Request, tree: Any, owners: ownership.
     else:
         kind.default(obj)
     if owners is None:
-        owners = ownership.of_created(request, obj, api.now())
+        owners = ownership.of_created(request, obj, now)
     if kind.resource.namespaced:
         check_namespace(api, kind, request.namespace, name)
     _restrict(api, request, "create", obj, None)

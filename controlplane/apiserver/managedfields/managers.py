@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from controlplane.apiserver.managedfields.fieldset import LEAF, Set, check, difference, union
@@ -59,6 +60,7 @@ class Entry:
     time: str = ""
 
 
+@lru_cache(maxsize=256)
 def name_from_agent(user_agent: str) -> str:
     """What a manager is called that does not say: the User-Agent up to the first slash (prefixFromUserAgent)."""
     kept = "".join(character for character in user_agent.partition("/")[0] if character.isprintable())

@@ -24,7 +24,7 @@ TIMEOUT_SECONDS = 1800
 """A watch without timeoutSeconds lives this long to twice as long, at random so that not all return at once
 (kube-apiserver's --min-request-timeout)."""
 
-GATHER_SECONDS, GATHER_MOST = 0.02, 0.08
+GATHER_SECONDS, GATHER_MOST = 0.02, 0.04
 """After events were sent to somebody far away, those that follow gather this long. The first after a pause goes out at
 once. In a storm of writes twenty watches cost a quarter as much, since each send over TLS costs as much as ten events:
 so the time doubles, up to ``GATHER_MOST``, while ``STORM`` or more come together."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import Any
 
 import pytest
@@ -50,6 +51,13 @@ async def test_create_fills_in_the_system_fields(client: LocalClient) -> None:
     assert set(meta) == {"name", "namespace", "uid", "creationTimestamp", "managedFields", "resourceVersion"}
     assert [entry["manager"] for entry in meta["managedFields"]] == ["longboat"]
     assert (await client.get(CONFIG_MAPS, "a", "g")).metadata.resource_version == meta["resourceVersion"]
+
+
+async def test_a_uid_is_a_random_uuid(api: ApiServer) -> None:
+    seen = {api.new_uid() for _ in range(100)}
+    assert len(seen) == 100
+    for uid in seen:
+        assert (str(uuid.UUID(uid)), uuid.UUID(uid).version, uuid.UUID(uid).variant) == (uid, 4, uuid.RFC_4122)
 
 
 async def test_generated_names_have_a_suffix_of_five(client: LocalClient) -> None:
