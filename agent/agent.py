@@ -32,6 +32,8 @@ from agent.node_status import allocatable_cpu, allocatable_memory
 from agent.pods.admission import Abilities
 from agent.pods.dispatcher import OFFLINE_AFTER, Dispatcher
 from agent.pods.finding import PodPlaces
+from agent.pods.hooks import Hooks
+from agent.pods.http_get import HttpGetter
 from agent.pods.logs import PodLogs
 from agent.pods.probing import NetworkProber
 from agent.pods.status import NodeFacts
@@ -112,7 +114,7 @@ class _Agent:
             DockerOptions(host=settings.docker_host, pids=settings.pod_pids_limit), self._node_name, clock=clock
         )
         self._network = BridgeNetwork()
-        self._prober = NetworkProber(self._runtime)
+        self._http = HttpGetter()
         self._offline = False
         """The server could not be reached when the agent started."""
         self._shutdown: GracefulShutdown | None = None
@@ -138,7 +140,7 @@ class _Agent:
             await self._start()
             await asyncio.get_running_loop().create_future()
         finally:
-            await self._prober.close()
+            await self._http.close()
             await self._client.close()
             await self._network.close()
             await self._runtime.close()
@@ -266,7 +268,8 @@ class _Agent:
             runtime=self._runtime,
             network=self._network,
             client=self._client,
-            prober=self._prober,
+            prober=NetworkProber(self._runtime, self._http),
+            hooks=Hooks(self._runtime, self._http),
             supervisor=self._supervisor,
             clock=self._clock,
             settings=self._settings,

@@ -19,8 +19,10 @@ from agent.heartbeat import Heartbeat
 from agent.join import ensure_identity
 from agent.node import NodeRegistration
 from agent.pods.dispatcher import Dispatcher
+from agent.pods.hooks import Hooks
+from agent.pods.http_get import HttpGetter, Target
 from agent.pods.logs import PodLogs
-from agent.pods.probing import ProbeResult, ProbeTarget
+from agent.pods.probing import ProbeResult
 from agent.pods.status import NodeFacts
 from agent.runtime.base import State
 from agent.runtime.hollow import HollowCapacity, HollowLatency, HollowNetwork, HollowRuntime
@@ -45,7 +47,7 @@ _TRIES = 20
 class HealthyProber:
     """Every probe succeeds: there is nothing to probe."""
 
-    async def probe(self, probe: Probe, target: ProbeTarget) -> ProbeResult:
+    async def probe(self, probe: Probe, target: Target) -> ProbeResult:
         return ProbeResult(True)
 
 
@@ -142,6 +144,7 @@ class HollowAgent:
             network=self._network,
             client=client,
             prober=HealthyProber(),
+            hooks=Hooks(self._runtime, HttpGetter()),
             supervisor=supervisor,
             clock=self._clock,
             settings=AgentSettings(warm_pool=0, warm_pool_minimum=0),

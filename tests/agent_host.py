@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from agent.pods.dispatcher import Dispatcher
+from agent.pods.hooks import Hooks
+from agent.pods.http_get import HttpGetter
 from agent.pods.probing import NetworkProber
 from agent.pods.status import NodeFacts
 from agent.pods.volumes.memory import unmount_below
@@ -81,7 +83,7 @@ class Host:
     ) -> AsyncIterator[Dispatcher]:
         """An agent process' life; ``prepare`` is awaited before it looks at its pods."""
         options = {"warm_pool": 0, "warm_pool_minimum": 0, "volume_refresh": 0.2} | settings
-        prober = NetworkProber(self.runtime)
+        http = HttpGetter()
         await self.network.setup("10.7.0.0/24")
         async with Supervisor() as supervisor:
             dispatcher = Dispatcher(
@@ -89,7 +91,8 @@ class Host:
                 runtime=self.runtime,
                 network=self.network,
                 client=cast(Client, Link(self.client, self.reachable)),
-                prober=prober,
+                prober=NetworkProber(self.runtime, http),
+                hooks=Hooks(self.runtime, http),
                 supervisor=supervisor,
                 clock=self.clock,
                 settings=AgentSettings(**options),
@@ -110,7 +113,7 @@ class Host:
                 yield dispatcher
             finally:
                 supervisor.stop()
-        await prober.close()
+        await http.close()
 
     async def until(self, condition: Callable[[], Any], seconds: float = 10.0) -> Any:
         """Wait for the pods on the server, or the host, to satisfy ``condition``."""

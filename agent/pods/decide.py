@@ -7,7 +7,7 @@ crash, and asked with nothing left to do it says nothing. The order of things is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from agent.network.base import PortMapping
 from agent.pods.hostnames import pod_hostname
@@ -99,9 +99,7 @@ def _terminate(pod: Pod, seen: Observed, now: Moment) -> Plan:
     running = [info for info in seen.containers if info.state is State.RUNNING]
     stopping = running and all(seen.stopping.get(info.id, float("inf")) <= deadline + 0.5 for info in running)
     if running and (deadline > now.monotonic or (stopping and now.monotonic < deadline + KILL_MARGIN)):
-        sidecars = {c.name for c in pod.spec.init_containers if is_sidecar(c)}
-        main = [info for info in running if info.name not in sidecars]
-        return Plan(tuple(_stops(main or running, seen, now, deadline)), deadline + KILL_MARGIN - now.monotonic)
+        return Plan(tuple(_stops(_turn(pod, running), seen, now, deadline)), deadline + KILL_MARGIN - now.monotonic)
     if (wait := _teardown_wait(seen, now)) > 0:
         return Plan((), wait)
     steps: list[Step] = [] if seen.cleaned else [*_removals(seen), CleanUp()]
@@ -115,10 +113,19 @@ def _finish(pod: Pod, seen: Observed, now: Moment) -> Plan:
         deadline = now.monotonic + pod.spec.termination_grace_period_seconds
         if seen.ending is not None:
             deadline = seen.ending.deadline
-        idle = [info for info in running if info.id not in seen.stopping]
+        idle = [info for info in _turn(pod, running) if info.id not in seen.stopping]
         return Plan(tuple(_stops(idle, seen, now, deadline)))
     sandboxes = _sandbox_ids(seen)
     return Plan((RemoveSandboxes(sandboxes),) if sandboxes else ())
+
+
+def _turn(pod: Pod, running: Sequence[ContainerInfo]) -> Sequence[ContainerInfo]:
+    """What of a pod that ends is to be stopped next: sidecars after the others, the last of them first (KEP-753)."""
+    order = [container.name for container in pod.spec.init_containers if is_sidecar(container)]
+    if others := [info for info in running if info.name not in order]:
+        return others
+    last = max(running, key=lambda info: order.index(info.name))
+    return [info for info in running if info.name == last.name]
 
 
 def _removals(seen: Observed) -> Iterator[Step]:
@@ -162,6 +169,8 @@ class _Living:
             if self._init_containers():
                 for container in self.pod.spec.containers:
                     self._container(container)
+                    if self._holds(container):
+                        break
             self._remove_old_instances()
         if (left := active_seconds_left(self.pod, self.now)) is not None:
             self.wakes.append(max(0.0, left))
@@ -225,9 +234,19 @@ class _Living:
 
     def _started(self, container: Container, info: ContainerInfo) -> bool:
         health = self.seen.health.get(info.id)
-        return info.state is State.RUNNING and (
+        return self.seen.runs(info) and (
             container.startup_probe is None or (health is not None and health.startup is True)
         )
+
+    def _holds(self, container: Container) -> bool:
+        """Whether the containers after this one wait for its postStart hook, as the kubelet starts them in turn.
+        One that cannot be started holds up nobody."""
+        if container.lifecycle is None or container.lifecycle.post_start is None:
+            return False
+        latest = self.seen.latest(container.name)
+        if latest is None or not self.seen.has_ended(latest):
+            return container.name not in self.seen.failures and (latest is None or not self.seen.runs(latest))
+        return False
 
     def _container(self, container: Container, init: bool = False) -> None:
         latest = self.seen.latest(container.name)
@@ -252,6 +271,9 @@ class _Living:
         if info.id in self.seen.stopping:
             return
         grace = self.pod.spec.termination_grace_period_seconds
+        if info.id in self.seen.post_start_failed:
+            self._stop([info], grace, "", "FailedPostStartHook")
+            return
         health = self.seen.health.get(info.id)
         for probe, verdict, name in (
             (container.startup_probe, health and health.startup, "startup"),

@@ -21,6 +21,7 @@ from agent.pods.checkpoint import Checkpoints, same_checkpoint
 from agent.pods.engine_follower import EngineFollower
 from agent.pods.events import PodEvents
 from agent.pods.gate import StartGate
+from agent.pods.hooks import Hooks
 from agent.pods.objects import ObjectCache
 from agent.pods.observed import Ending
 from agent.pods.pool import WarmPool, WarmSandbox
@@ -66,6 +67,7 @@ class Dispatcher:
         network: PodNetwork,
         client: Client,
         prober: Prober,
+        hooks: Hooks,
         supervisor: Supervisor,
         clock: Clock,
         settings: AgentSettings,
@@ -110,6 +112,7 @@ class Dispatcher:
             pulls=ImagePulls(runtime, clock, supervisor, note_pull),
             pool=WarmPool(cap=settings.warm_pool, minimum=settings.warm_pool_minimum),
             probes=Probes(prober, clock, supervisor, self._verdict, self._probe_failed),
+            hooks=hooks,
             events=PodEvents(client, clock, node.name, rng),
             reports=StatusReports(client, supervisor),
             starts=StartGate(settings.parallel_starts),

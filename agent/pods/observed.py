@@ -8,7 +8,7 @@ and only shown to people.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.runtime.base import ContainerInfo, Sandbox, State
-from shared.api.pod import Container
+from shared.api.pod import Container, Pod
 
 POD = ""
 """The key of failures that concern the pod as a whole (sandbox, volumes), not one container."""
@@ -125,6 +125,14 @@ class Observed:
     deleted: bool = False
     """The pod's object was deleted for good by us."""
     ending: Ending | None = None
+    post_start: frozenset[str] = frozenset()
+    """Containers whose postStart hook is under way, by id: they do not count as running yet."""
+    post_start_failed: frozenset[str] = frozenset()
+    """Containers that are to be stopped since their postStart hook has failed, by id."""
+
+    def runs(self, info: ContainerInfo) -> bool:
+        """Whether a container counts as running."""
+        return info.state is State.RUNNING and info.id not in self.post_start
 
     def instances(self, name: str) -> list[ContainerInfo]:
         """Every instance of the container ``name``, the latest first."""
@@ -161,3 +169,13 @@ def spec_hash(container: Container) -> str:
 def is_sidecar(container: Container) -> bool:
     """An init container that keeps running beside the others (KEP-753: restartPolicy Always)."""
     return container.restart_policy == "Always"
+
+
+def find_container(pod: Pod | None, name: str) -> Container | None:
+    """The container of that name, of whichever list."""
+    if pod is None:
+        return None
+    every: Iterable[Container] = (
+        *pod.spec.containers, *pod.spec.init_containers, *pod.spec.ephemeral_containers,
+    )  # fmt: skip
+    return next((container for container in every if container.name == name), None)

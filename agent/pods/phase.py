@@ -28,7 +28,10 @@ def phase(pod: Pod, seen: Observed) -> str:
             else:
                 waiting += 1
         elif latest.state is State.RUNNING:
-            running += 1
+            if seen.runs(latest) or latest.attempt > 0:
+                running += 1
+            else:
+                waiting += 1  # for its postStart hook
         elif wants_restart(pod, container, latest, seen):
             running += 1  # it will run again, so the pod is not over
         elif seen.exit_code(latest) == 0:

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent import metrics
-from agent.pods.probing import Prober, ProbeResult, ProbeTarget
+from agent.pods.http_get import Target
+from agent.pods.probing import Prober, ProbeResult
 from shared.api.pod import Container, Pod, Probe
 from shared.work.backoff import Backoff
 from shared.work.clock import Clock
@@ -98,7 +99,7 @@ class Probes:
             started.set()
         self._owners[container_id] = pod.metadata.uid
         began = self._clock.monotonic() - running_for
-        target = ProbeTarget(container_id, address, container)
+        target = Target(container_id, address, container)
         self._tasks[container_id] = [
             self._supervisor.spawn(
                 f"{kind.lower()} probe {container_id[:12]}", self._run(pod, target, kind, probe, started, began)
@@ -118,7 +119,7 @@ class Probes:
             self.stop(container_id)
 
     async def _run(
-        self, pod: Pod, target: ProbeTarget, kind: ProbeKind, probe: Probe, started: asyncio.Event, began: float
+        self, pod: Pod, target: Target, kind: ProbeKind, probe: Probe, started: asyncio.Event, began: float
     ) -> None:
         if kind is not ProbeKind.STARTUP:
             await started.wait()
@@ -148,7 +149,7 @@ class Probes:
                 await asyncio.sleep(max(0.0, due - self._clock.monotonic()))
             result = early or await self._probe(kind, probe, target)
 
-    async def _soon(self, kind: ProbeKind, probe: Probe, target: ProbeTarget, due: float) -> ProbeResult | None:
+    async def _soon(self, kind: ProbeKind, probe: Probe, target: Target, due: float) -> ProbeResult | None:
         """The first success before the clock's ``due``, if there is one."""
         attempt = 0
         while self._clock.monotonic() + (wait := _SOON.delay(attempt)) < due:
@@ -159,7 +160,7 @@ class Probes:
             attempt += 1
         return None
 
-    async def _probe(self, kind: ProbeKind, probe: Probe, target: ProbeTarget) -> ProbeResult:
+    async def _probe(self, kind: ProbeKind, probe: Probe, target: Target) -> ProbeResult:
         result = await self._prober.probe(probe, target)
         metrics.PROBES.labels(kind, "successful" if result.healthy else "failed").inc()
         return result

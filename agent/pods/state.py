@@ -50,6 +50,10 @@ class PodState:
     cleaned: bool = False
     deleted: bool = False
     ending: Ending | None = None
+    post_start: set[str] = field(default_factory=set)
+    post_start_failed: set[str] = field(default_factory=set)
+    pre_stopped: set[str] = field(default_factory=set)
+    """Containers whose preStop hook has begun: it is run once."""
     static: bool = False
     """The pod is this host's own, out of a file."""
     mirror: Pod | None = None
@@ -93,6 +97,8 @@ class PodState:
             cleaned=self.cleaned,
             deleted=self.deleted,
             ending=self.ending,
+            post_start=frozenset(self.post_start),
+            post_start_failed=frozenset(self.post_start_failed),
         )
 
     def _grace(self, now: Moment) -> float | None:
@@ -180,6 +186,7 @@ class PodState:
     def _end(self, info: ContainerInfo, now: Moment) -> None:
         self.stopping.pop(info.id, None)
         self.health.pop(info.id, None)
+        self._forget_hooks(info.id)
         if info.id not in self.ended:
             self.ended[info.id] = monotonic_of(info.finished_at, now) if info.finished_at else now.monotonic
 
@@ -197,7 +204,12 @@ class PodState:
             known.pop(container_id, None)
         self.vanished.discard(container_id)
         self.announced.discard(container_id)
+        self._forget_hooks(container_id)
         return info
+
+    def _forget_hooks(self, container_id: str) -> None:
+        for known in (self.post_start, self.post_start_failed, self.pre_stopped):
+            known.discard(container_id)
 
     def prune(self) -> None:
         """Forget containers that vanished and are not among the two latest of their name."""

@@ -178,7 +178,7 @@ def _time(when: datetime | None) -> str | None:
 
 def _waiting(pod: Pod, container: Container, latest: ContainerInfo | None, seen: Observed, now: Moment) -> JSON | None:
     """Why the container waits; None when its latest instance is to be shown."""
-    if latest is not None and latest.state is State.RUNNING:
+    if latest is not None and seen.runs(latest):
         return None
     ended = latest is not None and seen.has_ended(latest)
     terminating = pod.metadata.deletion_timestamp is not None or pod.status.phase in TERMINAL

@@ -8,12 +8,11 @@ state, with a back-off, and heals when its cause goes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import replace
 
 from agent import metrics
 from agent.pods.decide import decide
-from agent.pods.observed import POD, TEARDOWN, Ending, Failure, Health, Moment, Observed, spec_hash
+from agent.pods.observed import POD, TEARDOWN, Ending, Failure, Health, Moment, Observed, find_container, spec_hash
 from agent.pods.phase import FAILED, SUCCEEDED, is_finished
 from agent.pods.plan import (
     CleanUp,
@@ -38,7 +37,7 @@ from agent.pods.steps.base import StepFailed, Tools, Work
 from agent.pods.volumes.base import VolumeFailure
 from agent.runtime.base import RuntimeFailure, State
 from shared.api.meta import JSON
-from shared.api.pod import Container, Pod
+from shared.api.pod import Pod
 
 logger = logging.getLogger(__name__)
 
@@ -268,7 +267,7 @@ class PodWorker:
         address = self._tools.node.host_ip if pod.spec.host_network else state.address
         for info in running.values():
             container = find_container(pod, info.name)
-            if container is not None and info.id not in state.stopping:
+            if container is not None and info.id not in state.stopping and info.id not in state.post_start:
                 began = info.started_at or now.wall
                 probes.watch(pod, container, info.id, address, max(0.0, (now.wall - began).total_seconds()))
 
@@ -286,16 +285,6 @@ def apply_verdict(state: PodState, verdict: Verdict) -> bool:
     }[verdict.kind]
     state.health[verdict.container_id] = after
     return after != before
-
-
-def find_container(pod: Pod | None, name: str) -> Container | None:
-    """The container of that name, of whichever list."""
-    if pod is None:
-        return None
-    every: Iterable[Container] = (
-        *pod.spec.containers, *pod.spec.init_containers, *pod.spec.ephemeral_containers,
-    )  # fmt: skip
-    return next((container for container in every if container.name == name), None)
 
 
 def _container_of(step: Step) -> str:

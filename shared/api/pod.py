@@ -219,6 +219,23 @@ class Probe(Struct, frozen=True, kw_only=True):
     termination_grace_period_seconds: int | None = None
 
 
+class SleepAction(Struct, frozen=True, kw_only=True):
+    seconds: int = 0
+
+
+class LifecycleHandler(Struct, frozen=True, kw_only=True):
+    """What a hook does. One of them is set, or tcpSocket, which nobody runs."""
+
+    exec_: ExecAction | None = None
+    http_get: HTTPGetAction | None = None
+    sleep: SleepAction | None = None
+
+
+class Lifecycle(Struct, frozen=True, kw_only=True):
+    post_start: LifecycleHandler | None = None
+    pre_stop: LifecycleHandler | None = None
+
+
 class ResourceRequirements(Struct, frozen=True, kw_only=True):
     requests: dict[str, Quantity] = {}
     limits: dict[str, Quantity] = {}
@@ -238,6 +255,7 @@ class Container(Struct, frozen=True, kw_only=True):
     liveness_probe: Probe | None = None
     readiness_probe: Probe | None = None
     startup_probe: Probe | None = None
+    lifecycle: Lifecycle | None = None
     image_pull_policy: str = "IfNotPresent"
     restart_policy: str = ""
     termination_message_path: str = "/dev/termination-log"

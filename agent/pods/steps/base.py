@@ -10,6 +10,7 @@ from agent.network.base import PodNetwork
 from agent.pods.checkpoint import Checkpoints
 from agent.pods.events import PodEvents
 from agent.pods.gate import StartGate
+from agent.pods.hooks import Hooks
 from agent.pods.objects import ObjectCache
 from agent.pods.observed import Moment
 from agent.pods.pool import WarmPool
@@ -49,6 +50,7 @@ class Tools:
     pulls: ImagePulls
     pool: WarmPool
     probes: Probes
+    hooks: Hooks
     events: PodEvents
     reports: StatusReports
     starts: StartGate

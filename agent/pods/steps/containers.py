@@ -17,6 +17,7 @@ from agent.pods.resources import cpu_quota, cpu_shares, memory_bytes, oom_score_
 from agent.pods.restarts import after_restart
 from agent.pods.security import leaves_traces
 from agent.pods.steps.base import StepFailed, Work
+from agent.pods.steps.hooks import begin_post_start, pre_stop
 from agent.pods.steps.secure import container_security
 from agent.pods.volumes.base import VolumeFailure
 from agent.runtime.base import (
@@ -113,6 +114,7 @@ async def _start(work: Work, pod: Pod, container: Container, container_id: str) 
     if info is not None and info.state is State.CREATED:
         started = replace(info, state=State.RUNNING, started_at=tools.clock.now())
         state.containers[container_id] = started
+    begin_post_start(work, pod, container, container_id)
     metrics.START_SECONDS.labels("start").observe(tools.clock.monotonic() - began)
     tools.events.normal(pod, "Started", f"Started container {container.name}", container.name)
 
@@ -210,13 +212,16 @@ async def stop_containers(work: Work, step: StopContainers, pod: Pod) -> None:
             state.killed[container_id] = step.killed_for
         message = step.message or f"Stopping container {info.name}"
         tools.events.normal(pod, "Killing", message, info.name)
-        tools.supervisor.spawn(f"stop {container_id[:12]}", _stop(work, container_id, math.ceil(step.grace)))
+        tools.supervisor.spawn(f"stop {container_id[:12]}", _stop(work, pod, container_id, step.grace))
 
 
-async def _stop(work: Work, container_id: str, grace: int) -> None:
+async def _stop(work: Work, pod: Pod, container_id: str, grace: float) -> None:
     tools, state = work.tools, work.state
+    left = await pre_stop(work, pod, container_id, grace)
+    if container_id not in state.containers:
+        return  # it was removed meanwhile
     try:
-        await tools.runtime.stop_container(container_id, grace)
+        await tools.runtime.stop_container(container_id, math.ceil(left))
         await asyncio.sleep(STOP_MARGIN)  # normally the event has come by then, and there is nothing to look at
     except RuntimeFailure as error:
         logger.warning("a container cannot be stopped", extra={"container": container_id, "error": error.message})

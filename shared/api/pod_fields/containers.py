@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from shared.api.pod_fields.base import Fields, acted, refused, warned
 
-_HOOKS = "no hook is run when containers start or stop"
 _SHARED = (
     acted(
         "name", "image", "imagePullPolicy", "command", "args", "workingDir", "stdin", "stdinOnce", "tty",
@@ -23,8 +22,8 @@ _NOT_EPHEMERAL = "Kubernetes allows it of no ephemeral container"
 CONTAINERS: Mapping[str, Fields] = {
     "Container": {
         **_SHARED,
-        **acted(livenessProbe="Probe", readinessProbe="Probe", startupProbe="Probe", ports="ContainerPort"),
-        **warned(_HOOKS, "lifecycle"),
+        **acted(livenessProbe="Probe", readinessProbe="Probe", startupProbe="Probe", ports="ContainerPort",
+                lifecycle="Lifecycle"),
         **acted("restartPolicy", note="Always, of an init container (a sidecar)"),
         **warned("containers restart by the pod's restartPolicy", "restartPolicyRules"),
         **warned("the resources of a running pod cannot be changed yet", "resizePolicy"),
@@ -59,6 +58,15 @@ CONTAINERS: Mapping[str, Fields] = {
         ),
         **warned("containers are not probed by gRPC yet: such a probe fails", "grpc"),
     },
+    "Lifecycle": {
+        **acted(postStart="LifecycleHandler", preStop="LifecycleHandler"),
+        **warned("containers are stopped with the signal that their image names", "stopSignal"),
+    },
+    "LifecycleHandler": {
+        **acted(exec="ExecAction", httpGet="HTTPGetAction", sleep="SleepAction"),
+        **warned("such a hook fails, in Kubernetes too", "tcpSocket"),
+    },
+    "SleepAction": acted("seconds"),
     "ExecAction": acted("command"),
     "HTTPGetAction": acted("host", "path", "port", "scheme", httpHeaders="HTTPHeader"),
     "HTTPHeader": acted("name", "value"),

@@ -9,8 +9,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.pods.http_get import HttpGetter, Target, find_port
 from agent.pods.probes import Probes, Thresholds, Verdict
-from agent.pods.probing import NetworkProber, ProbeResult, ProbeTarget, find_port
+from agent.pods.probing import NetworkProber, ProbeResult
 from agent.runtime.hollow import HollowRuntime
 from shared.api.pod import Container, Pod, Probe
 from shared.work.clock import SystemClock
@@ -68,14 +69,14 @@ async def port(unused_tcp_port: int) -> AsyncIterator[int]:
 
 @pytest.fixture
 async def prober() -> AsyncIterator[NetworkProber]:
-    made = NetworkProber(HollowRuntime("n", SystemClock()))
-    yield made
-    await made.close()
+    http = HttpGetter()
+    yield NetworkProber(HollowRuntime("n", SystemClock()), http)
+    await http.close()
 
 
-def target(port: int) -> ProbeTarget:
+def target(port: int) -> Target:
     tree = {"name": "c", "ports": [{"name": "web", "containerPort": port}]}
-    return ProbeTarget("id", "127.0.0.1", msgspec.convert(tree, Container))
+    return Target("id", "127.0.0.1", msgspec.convert(tree, Container))
 
 
 def http(path: str, port: int | str = "web") -> Probe:
@@ -126,7 +127,7 @@ class Script:
     def __init__(self, failures: int) -> None:
         self.failures, self.asked, self.again = failures, 0, asyncio.Event()
 
-    async def probe(self, probe: Probe, target: ProbeTarget) -> ProbeResult:
+    async def probe(self, probe: Probe, target: Target) -> ProbeResult:
         self.asked += 1
         if self.asked > 1:
             self.again.set()

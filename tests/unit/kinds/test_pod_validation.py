@@ -225,6 +225,14 @@ def test_a_rich_pod_is_accepted() -> None:
     assert container["resources"]["requests"] == {"cpu": "500m", "e.x/gpu": "1"}
 
 
+@pytest.mark.parametrize(("seconds", "right"), [(0, True), (30, True), (31, False), (-1, False)])
+def test_a_hook_sleeps_no_longer_than_the_grace(seconds: int, right: bool) -> None:
+    obj = pod(containers=[{"name": "c", "image": "i", "lifecycle": {"preStop": {"sleep": {"seconds": seconds}}}}])
+    field, text = "spec.containers[0].lifecycle.preStop.sleep", "less than terminationGracePeriodSeconds (30)"
+    told = [(c.field, c.message.partition("non-negative and ")[2]) for c in POD.validate(obj, None)]
+    assert told == ([] if right else [(field, text)])
+
+
 def test_paths_in_a_template_name_the_template() -> None:
     spec = {
         "selector": {"matchLabels": {"a": "b"}},

@@ -38,19 +38,20 @@ def validate_containers(spec: JSON, volumes: Collection[str], path: str) -> list
     if not listed:
         found.append(required(f"{path}.containers"))
     host_network = bool(spec.get("hostNetwork"))
+    grace = spec.get("terminationGracePeriodSeconds")
     taken: set[str] = set()
     for index, container in enumerate(listed):
         at = f"{path}.containers[{index}]"
         found += _container(container, volumes, host_network, at, taken)
         found += validate_probes(container, at)
-        found += validate_lifecycle(container.get("lifecycle"), f"{at}.lifecycle")
+        found += validate_lifecycle(container.get("lifecycle"), grace, f"{at}.lifecycle")
         if container.get("restartPolicy") and not container.get("restartPolicyRules"):
             found += _restart_policy(container["restartPolicy"], f"{at}.restartPolicy")
     found += _host_port_conflicts(listed, f"{path}.containers")
     for index, container in enumerate(spec.get("initContainers") or ()):
         at = f"{path}.initContainers[{index}]"
         found += _container(container, volumes, host_network, at, taken)
-        found += _init_container(container, at)
+        found += _init_container(container, grace, at)
         found += _host_port_conflicts([container], f"{path}.initContainers", index)
 
     def as_any(container: JSON, at: str) -> list[Cause]:
@@ -98,10 +99,10 @@ def _container(container: JSON, volumes: Collection[str], host_network: bool, at
     return found
 
 
-def _init_container(container: JSON, at: str) -> list[Cause]:
+def _init_container(container: JSON, grace: Any, at: str) -> list[Cause]:
     policy = container.get("restartPolicy")
     if policy == "Always":
-        return validate_probes(container, at) + validate_lifecycle(container.get("lifecycle"), f"{at}.lifecycle")
+        return validate_probes(container, at) + validate_lifecycle(container.get("lifecycle"), grace, f"{at}.lifecycle")
     found: list[Cause] = []
     if policy and not container.get("restartPolicyRules"):
         found += _restart_policy(policy, f"{at}.restartPolicy")

@@ -47,14 +47,23 @@ def validate_probes(container: JSON, at: str) -> list[Cause]:
     return found
 
 
-def validate_lifecycle(lifecycle: JSON | None, at: str) -> list[Cause]:
-    """postStart and preStop."""
+def validate_lifecycle(lifecycle: JSON | None, grace: Any, at: str) -> list[Cause]:
+    """postStart and preStop of a container in a pod with ``grace`` seconds to end."""
     found: list[Cause] = []
     for name in ("postStart", "preStop"):
         hook = (lifecycle or {}).get(name)
         if hook is not None:
             found += _handler(hook, f"{at}.{name}", "must specify a handler type")
+            found += _sleep(hook.get("sleep"), grace, f"{at}.{name}.sleep")
     return found
+
+
+def _sleep(sleep: JSON | None, grace: Any, at: str) -> list[Cause]:
+    """validateSleepAction; a grace that is wrong itself is told where it stands."""
+    seconds = (sleep or {}).get("seconds") or 0
+    if sleep is None or not isinstance(grace, int) or 0 <= seconds <= grace:
+        return []
+    return [invalid(at, seconds, f"must be non-negative and less than terminationGracePeriodSeconds ({grace})")]
 
 
 def _handler(handler: JSON, at: str, missing: str) -> list[Cause]:
@@ -73,8 +82,6 @@ def _handler(handler: JSON, at: str, missing: str) -> list[Cause]:
             found += _http(action, here)
         elif name in ("tcpSocket", "grpc"):
             found += port_number_or_name(action.get("port"), f"{here}.port")
-        elif (seconds := action.get("seconds") or 0) < 0:
-            found.append(invalid(f"{here}.seconds", seconds, "must be greater than or equal to 0"))
     return found
 
 
