@@ -12,10 +12,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
 
-from controlplane.apiserver.cel.optionals import optional_calls
+from controlplane.apiserver.cel import optionals
+from controlplane.apiserver.cel.macros import optional_calls
+from controlplane.apiserver.protobuf.wire import TooMany
+
+if TYPE_CHECKING:  # the library is loaded by the first expression
+    from controlplane.apiserver.cel.functions import Functions
 
 MAX_EXPRESSION = 16 << 10
 """Characters of an expression."""
@@ -103,6 +108,11 @@ def compiled(source: str, variables: Iterable[str], result: str = "") -> Program
         program = Program(source, _environment(tuple(sorted(variables))).compile(optional_calls(source)))
     except RuntimeError as error:
         raise CelError(f"compilation failed: {_message(error)}") from error
+    if optionals.can_be_in(source):
+        try:
+            optionals.check(program.serialized, _functions().names)
+        except (optionals.Misplaced, TooMany) as error:
+            raise CelError(f"compilation failed: {error}") from error
     if result and program.result not in (result, _DYN):
         raise CelError(f"must evaluate to {'a bool' if result == _BOOL else result.lower()}")
     return program
@@ -113,13 +123,18 @@ def _environment(variables: tuple[str, ...]) -> Any:
     from cel_expr_python import cel
     from cel_expr_python.ext import ext_bindings, ext_optional
 
-    from controlplane.apiserver.cel import library
-
     return cel.NewEnv(
         variables=dict.fromkeys(variables, cel.Type.DYN),
-        functions=library.functions(),
+        functions=_functions().declared(),
         extensions=[ext_optional.ExtOptional(), ext_bindings.ExtBindings()],
     )
+
+
+@cache
+def _functions() -> Functions:
+    from controlplane.apiserver.cel import library
+
+    return library.functions()
 
 
 _WORDS = (

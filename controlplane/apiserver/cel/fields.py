@@ -1,27 +1,19 @@
 """Fields that an expression names and a schema does not have: found when the expression is written, not when it runs.
 
-Pure. The library knows no types but its own, so its tree of a compiled expression (google/api/expr checked.proto and
-syntax.proto, read off the wire) is walked along the schema: members of objects, items of lists, values of maps and what
-loops name. Where the type is not known, anything goes.
+Pure. The library knows no types but its own, so its tree of a compiled expression (``tree``) is walked along the
+schema: members of objects, items of lists, values of maps and what loops name. Where the type is not known, or deeper
+than ``tree.DEPTH``, anything goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from controlplane.apiserver.cel.engine import Program
+from controlplane.apiserver.cel.tree import CALL, DEPTH, IDENT, LIST, LOOP, SELECT, STRUCT, Nodes
 from controlplane.apiserver.cel.values import Shape, escaped
-from controlplane.apiserver.protobuf.wire import Reader, Value
 
-LIMIT = 200_000
-"""Values of an expression's tree that are read."""
-
-DEPTH = 200
-"""How deep expressions are looked into; of what is deeper nobody knows the type."""
-
-_ANY_VALUE, _CHECKED_EXPR = 2, 4
-_IDENT, _SELECT, _CALL, _LIST, _STRUCT, _LOOP = 4, 5, 6, 7, 8, 9
 _META = ("apiVersion", "kind", "metadata")
 _META_NAMES = ("name", "generateName")
 
@@ -38,31 +30,16 @@ def undefined(program: Program, root: Shape, *, resource: bool, variables: tuple
     """The names of fields that are not there, in the order of the expression. ``variables`` are of the type ``root``,
     which is a ``resource`` where its kind and name are to be seen too."""
     walk = _Walk(root if resource else None)
-    message = walk.part(walk.members(program.serialized).get(_ANY_VALUE))
-    expression = walk.part(walk.members(message).get(_CHECKED_EXPR))
-    walk.type(expression, dict.fromkeys(variables, root))
+    walk.type(walk.nodes.root(program.serialized), dict.fromkeys(variables, root))
     return list(dict.fromkeys(walk.missing))
 
 
 class _Walk:
     def __init__(self, resource: Shape | None) -> None:
-        self._reader = Reader(LIMIT)
+        self.nodes = Nodes()
         self._resource = resource
         self._depth = 0
         self.missing: list[str] = []
-
-    def members(self, data: bytes) -> dict[int, Value]:
-        return self._reader.members(data)
-
-    @staticmethod
-    def part(value: Value | None) -> bytes:
-        return value if isinstance(value, bytes) else b""
-
-    def _text(self, value: Value | None) -> str:
-        return self.part(value).decode("utf-8", "replace")
-
-    def _all(self, data: bytes, number: int) -> Iterator[bytes]:
-        return (self.part(value) for found, value in self._reader.fields(data) if found == number)
 
     def type(self, expression: bytes, scope: Mapping[str, Type]) -> Type:
         """The type of an expression; what it names and is not there goes into ``missing``."""
@@ -75,24 +52,24 @@ class _Walk:
             self._depth -= 1
 
     def _type(self, expression: bytes, scope: Mapping[str, Type]) -> Type:
-        parts = self.members(expression)
-        if _IDENT in parts:
-            return scope.get(self._text(self.members(self.part(parts[_IDENT])).get(1)))
-        if _SELECT in parts:
-            select = self.members(self.part(parts[_SELECT]))
-            return self._member(self.type(self.part(select.get(1)), scope), self._text(select.get(2)))
-        if _CALL in parts:
-            return self._call(self.part(parts[_CALL]), scope)
-        if _LIST in parts:
-            for item in self._all(self.part(parts[_LIST]), 1):
+        parts = self.nodes.members(expression)
+        if IDENT in parts:
+            return scope.get(self.nodes.text(self.nodes.members(self.nodes.part(parts[IDENT])).get(1)))
+        if SELECT in parts:
+            select = self.nodes.members(self.nodes.part(parts[SELECT]))
+            return self._member(self.type(self.nodes.part(select.get(1)), scope), self.nodes.text(select.get(2)))
+        if CALL in parts:
+            return self._call(self.nodes.part(parts[CALL]), scope)
+        if LIST in parts:
+            for item in self.nodes.all(self.nodes.part(parts[LIST]), 1):
                 self.type(item, scope)
-        if _STRUCT in parts:
-            for entry in self._all(self.part(parts[_STRUCT]), 2):
-                for number, value in self._reader.fields(entry):
+        if STRUCT in parts:
+            for entry in self.nodes.all(self.nodes.part(parts[STRUCT]), 2):
+                for number, value in self.nodes.fields(entry):
                     if number in (3, 4):
-                        self.type(self.part(value), scope)
-        if _LOOP in parts:
-            self._loop(self.part(parts[_LOOP]), scope)
+                        self.type(self.nodes.part(value), scope)
+        if LOOP in parts:
+            self._loop(self.nodes.part(parts[LOOP]), scope)
         return None
 
     def _member(self, of: Type, name: str) -> Type:
@@ -117,22 +94,22 @@ class _Walk:
         return None
 
     def _call(self, call: bytes, scope: Mapping[str, Type]) -> Type:
-        parts = self.members(call)
-        if target := self.part(parts.get(1)):
+        parts = self.nodes.members(call)
+        if target := self.nodes.part(parts.get(1)):
             self.type(target, scope)
-        types = [self.type(argument, scope) for argument in self._all(call, 3)]
-        of = types[0] if types and self._text(parts.get(2)) == "_[_]" else None
+        types = [self.type(argument, scope) for argument in self.nodes.all(call, 3)]
+        of = types[0] if types and self.nodes.text(parts.get(2)) == "_[_]" else None
         return None if of is None or isinstance(of, _Metadata) else _known(of.items or of.additional)
 
     def _loop(self, loop: bytes, scope: Mapping[str, Type]) -> None:
-        parts = self.members(loop)
-        over = self.type(self.part(parts.get(2)), scope)
+        parts = self.nodes.members(loop)
+        over = self.type(self.nodes.part(parts.get(2)), scope)
         item = None if over is None or isinstance(over, _Metadata) else _known(over.items)
-        own: dict[str, Type] = {**scope, self._text(parts.get(1)): item, self._text(parts.get(3)): None}
-        if second := self._text(parts.get(8)):
-            own |= {self._text(parts.get(1)): None, second: None}
+        own: dict[str, Type] = {**scope, self.nodes.text(parts.get(1)): item, self.nodes.text(parts.get(3)): None}
+        if second := self.nodes.text(parts.get(8)):
+            own |= {self.nodes.text(parts.get(1)): None, second: None}
         for number in (4, 5, 6, 7):
-            self.type(self.part(parts.get(number)), own)
+            self.type(self.nodes.part(parts.get(number)), own)
 
 
 def _known(node: Any) -> Type:

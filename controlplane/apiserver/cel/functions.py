@@ -25,5 +25,9 @@ class Functions:
             )
         )  # fmt: skip
 
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self._overloads)
+
     def declared(self) -> list[Any]:
         return [cel.FunctionDecl(name, overloads) for name, overloads in self._overloads.items()]

@@ -32,8 +32,8 @@ _ANY: tuple[tuple[str, Any], ...] = (
 _LIST = T.List(T.DYN)
 
 
-def functions() -> list[Any]:
-    """All of them, as the engine declares functions."""
+def functions() -> Functions:
+    """All of them."""
     made = Functions()
     _lists(made)
     _strings(made)
@@ -44,7 +44,7 @@ def functions() -> list[Any]:
     semver.declare(made)
     named_formats.declare(made)
     authorization.declare(made)
-    return made.declared()
+    return made
 
 
 # --- lists

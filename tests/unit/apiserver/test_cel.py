@@ -193,3 +193,40 @@ def test_expressions_as_deep_as_they_can_be_are_no_crash(expression: str) -> Non
     undefined(program, schema({"type": "object"}), resource=False, variables=("self",))
     with pytest.raises(CelError):
         program.evaluate({"self": {}}, Budget())
+
+
+@pytest.mark.parametrize(
+    ("expression", "where"),
+    [
+        ("self.?s", "the result"), ("[self.?s]", "the result"), ("{'a': self.?s}", "the result"),
+        ("optional.of(optional.of(1)).value()", "the result"), ("[1].map(x, self.?s)", "the result"),
+        ("cel.bind(x, self.?s, [x])", "the result"), ("true ? self.?s : optional.none()", "the result"),
+        ("['a', self.?s].join(',')", "an argument of join"), ("{'quantity': self.?q}.sign()", "an argument of sign"),
+        ("[dyn(self.?s)].sum()", "an argument of sum"), ("[self[?'s']].sum()", "an argument of sum"),
+        ("[1].all(x, [self.?s].isSorted())", "an argument of isSorted"),
+        ("'%s'.format([{'a': self.?s}])", "an argument of format"),
+    ],
+)  # fmt: skip
+def test_optional_values_stay_where_they_can_be(expression: str, where: str) -> None:
+    with pytest.raises(CelError, match=f"{where} may be or hold an optional value"):
+        compiled(expression, ("self",))
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("self.?a.?b.orValue('q')", "q"), ("[?self.?s, ?self.?nope]", ["abc"]), ("{?'a': self.?s}", {"a": "abc"}),
+        ("cel.bind(x, self.?s, [x.value()])", ["abc"]), ("self.?s.optMap(x, x + 'd').orValue('')", "abcd"),
+        ("self[?'m'].optFlatMap(x, x.?a).or(optional.of(2)).value()", 1), ("self.?s == optional.of('abc')", True),
+        ("[self.?s] == [optional.of('abc')]", True), ("[self.?s, self.?nope].filter(x, x.hasValue()).size()", 1),
+        ("[1, 2].map(x, self.?l[?x].orValue(0))", [2, 3]),
+    ],
+)  # fmt: skip
+def test_optional_values_that_are_asked_for_what_they_hold(expression: str, value: Any) -> None:
+    assert evaluate(expression) == value
+
+
+def test_an_expression_that_is_too_long_to_tell_is_refused() -> None:
+    loops = "[self.?s].map(a, " * 14 + "a" + ")" * 14
+    with pytest.raises(CelError, match="holds more than 200000 values"):
+        compiled(loops, ("self",))
