@@ -47,7 +47,8 @@ from controlplane.apiserver.oidc.keys import ProviderKeys
 from controlplane.apiserver.oidc.tokens import OidcTokens, Provider
 from controlplane.apiserver.openapi import serving as openapi
 from controlplane.apiserver.overload import Overload
-from controlplane.apiserver.policies.admission import PolicyAdmission
+from controlplane.apiserver.policies.mutating import MutatingPolicies
+from controlplane.apiserver.policies.validating import ValidatingPolicies
 from controlplane.apiserver.proxy.handler import ProxyHandler
 from controlplane.apiserver.rbac.authority import RbacAuthority
 from controlplane.apiserver.rbac.escalation import Escalation
@@ -211,7 +212,7 @@ def _wire(
     api.restrictions.append(Escalation(rbac, authorizer).check)
     api.decide = lambda user, asked: (rbac.why(user, asked) or "") if authorizer.allowed(user, asked) else None
     api.conversions.convert = ConversionWebhooks(caller)
-    api.admission += (WebhookAdmission(api, caller, proofs), PolicyAdmission(api))
+    api.admission += (MutatingPolicies(api), ValidatingPolicies(api), WebhookAdmission(api, caller, proofs))
     extra: Sequence[Callable[[web.Application], None]] = (
         lambda app: add_heartbeat_routes(app, heartbeats),
         lambda app: add_tunnel_routes(app, hub),

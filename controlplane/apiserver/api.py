@@ -21,6 +21,7 @@ from controlplane.apiserver.encoding import storage_key
 from controlplane.apiserver.expiry import EventLeases
 from controlplane.apiserver.health import Health
 from controlplane.apiserver.identity import User
+from controlplane.apiserver.invocations import Invocations
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Request
@@ -63,8 +64,11 @@ class DynamicAdmission(Protocol):
         """Whether it might have a say about an operation (``verbs.admit``) on this kind; cheap, and always asked."""
         ...
 
-    async def mutate(self, request: Request, operation: str, obj: JSON, old: JSON | None) -> JSON:
-        """The object with its changes; ``obj`` itself when there are none. Raises StatusError to refuse."""
+    async def mutate(
+        self, request: Request, operation: str, obj: JSON, old: JSON | None, invocations: Invocations
+    ) -> JSON:
+        """The object with its changes; ``obj`` itself when there are none. Asked a second time where ``invocations``
+        says that somebody is to be invoked again. Raises StatusError to refuse."""
         ...
 
     async def validate(self, request: Request, operation: str, obj: JSON | None, old: JSON | None) -> None:

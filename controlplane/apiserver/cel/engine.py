@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from controlplane.apiserver.cel import optionals
-from controlplane.apiserver.cel.macros import optional_calls
+from controlplane.apiserver.cel.macros import BadMacro, expanded
 from controlplane.apiserver.protobuf.wire import TooMany
 
 if TYPE_CHECKING:  # the library is loaded by the first expression
@@ -63,11 +63,12 @@ class Budget:
 class Program:
     """A compiled expression. ``result`` is the type's name: BOOL, STRING, INT, DYN where only a value tells."""
 
-    def __init__(self, source: str, expression: Any) -> None:
+    def __init__(self, source: str, text: str, expression: Any) -> None:
+        """``text`` is the source with its macros written out."""
         self.source = source
         self.result: str = expression.return_type().name()
         self._expression = expression
-        self._loops = len(_LOOP.findall(source))
+        self._loops = len(_LOOP.findall(text))
 
     @property
     def serialized(self) -> bytes:
@@ -97,44 +98,61 @@ class Program:
             raise OutOfBudget("call cost exceeds limit")
 
 
-def compiled(source: str, variables: Iterable[str], result: str = "") -> Program:
-    """Compile an expression that may use ``variables``. ``result``: the type that it must have (BOOL, STRING).
+def compiled(source: str, variables: Iterable[str], result: str = "", *, builds: bool = False) -> Program:
+    """Compile an expression that may use ``variables``. ``result``: the type that it must have (BOOL, STRING,
+    ``OBJECT``, ``PATCH``). With ``builds`` it may make objects and patches, as mutations do.
 
     Raises CelError.
     """
     if len(source) > MAX_EXPRESSION:
         raise CelError(f"the expression is longer than {MAX_EXPRESSION} characters")
+    names = tuple(sorted(variables))
     try:
-        program = Program(source, _environment(tuple(sorted(variables))).compile(optional_calls(source)))
+        text = expanded(source, builds=builds)
+        program = Program(source, text, _environment(names, builds=builds).compile(text))
+        found = program.result
+        if builds:
+            found = _environment(names, builds=True, checked=True).compile(text).return_type().name()
+        if optionals.can_be_in(text):
+            optionals.check(program.serialized, _functions(builds=builds).names)
     except RuntimeError as error:
         raise CelError(f"compilation failed: {_message(error)}") from error
-    if optionals.can_be_in(source):
-        try:
-            optionals.check(program.serialized, _functions().names)
-        except (optionals.Misplaced, TooMany) as error:
-            raise CelError(f"compilation failed: {error}") from error
-    if result and program.result not in (result, _DYN):
-        raise CelError(f"must evaluate to {'a bool' if result == _BOOL else result.lower()}")
+    except (BadMacro, optionals.Misplaced, TooMany) as error:
+        raise CelError(f"compilation failed: {error}") from error
+    if result and found not in _TAKEN.get(result, (result, _DYN)):
+        raise CelError(f"must evaluate to {_CALLED.get(result) or result.lower()}")
     return program
 
 
+OBJECT, PATCH = "Object", "LIST<JSONPatch>"
+"""Types that only mutations make."""
+
+_TAKEN = {OBJECT: (OBJECT,), PATCH: (PATCH, "LIST<DYN>")}
+"""What is taken for them; the list of anything is an empty one."""
+
+_CALLED = {_BOOL: "a bool", OBJECT: "Object", PATCH: "list(JSONPatch)"}
+
+
 @lru_cache(64)
-def _environment(variables: tuple[str, ...]) -> Any:
+def _environment(variables: tuple[str, ...], *, builds: bool, checked: bool = False) -> Any:
     from cel_expr_python import cel
     from cel_expr_python.ext import ext_bindings, ext_optional
 
     return cel.NewEnv(
         variables=dict.fromkeys(variables, cel.Type.DYN),
-        functions=_functions().declared(),
+        functions=_functions(builds=builds, checked=checked).declared(),
         extensions=[ext_optional.ExtOptional(), ext_bindings.ExtBindings()],
     )
 
 
 @cache
-def _functions() -> Functions:
-    from controlplane.apiserver.cel import library
+def _functions(*, builds: bool, checked: bool = False) -> Functions:
+    from controlplane.apiserver.cel import building, library
 
-    return library.functions()
+    made = library.functions()
+    if builds:
+        building.declare(made, checked=checked)
+    return made
 
 
 _WORDS = (

@@ -98,6 +98,8 @@ class _Walk:
         if target := self.nodes.part(parts.get(1)):
             self.type(target, scope)
         types = [self.type(argument, scope) for argument in self.nodes.all(call, 3)]
+        if self.nodes.text(parts.get(2)) == "dyn":
+            return types[0]
         of = types[0] if types and self.nodes.text(parts.get(2)) == "_[_]" else None
         return None if of is None or isinstance(of, _Metadata) else _known(of.items or of.additional)
 
@@ -105,10 +107,11 @@ class _Walk:
         parts = self.nodes.members(loop)
         over = self.type(self.nodes.part(parts.get(2)), scope)
         item = None if over is None or isinstance(over, _Metadata) else _known(over.items)
-        own: dict[str, Type] = {**scope, self.nodes.text(parts.get(1)): item, self.nodes.text(parts.get(3)): None}
+        first = self.type(self.nodes.part(parts.get(4)), scope)
+        own: dict[str, Type] = {**scope, self.nodes.text(parts.get(1)): item, self.nodes.text(parts.get(3)): first}
         if second := self.nodes.text(parts.get(8)):
             own |= {self.nodes.text(parts.get(1)): None, second: None}
-        for number in (4, 5, 6, 7):
+        for number in (5, 6, 7):
             self.type(self.nodes.part(parts.get(number)), own)
 
 

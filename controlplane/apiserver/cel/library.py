@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from cel_expr_python import cel
 
-from controlplane.apiserver.cel import authorization, named_formats, regex, semver
+from controlplane.apiserver.cel import authorization, building, named_formats, regex, semver
 from controlplane.apiserver.cel.functions import Function, Functions
 from shared.api import quantity as quantities
 
@@ -42,6 +42,7 @@ def functions() -> Functions:
     _addresses(made)
     _url(made)
     semver.declare(made)
+    building.declare_loops(made)
     named_formats.declare(made)
     authorization.declare(made)
     return made

@@ -20,6 +20,8 @@ ACTORS: Mapping[tuple[str, str], str] = {
     ("", "Secret"): "agents give it to pods and pull with it; bootstrap tokens are of this kind",
     ("", "Service"): "gets an address and node ports, the endpoint controllers find its pods; nothing balances yet",
     ("", "ServiceAccount"): "the service account controller makes `default`; tokens are issued for it",
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): "admission changes what is written where it is bound",
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): "binds a policy",
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): "admission asks the webhooks",
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): "admission evaluates it where it is bound",
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): "binds a policy",

@@ -1,4 +1,4 @@
-"""ValidatingAdmissionPolicy and its binding: defaults, validation, columns.
+"""ValidatingAdmissionPolicy, MutatingAdmissionPolicy and their bindings: defaults, validation, columns.
 
 Pure. Rules and texts are those of pkg/apis/admissionregistration. Expressions are compiled here, so that one that
 cannot work is refused when it is written.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from controlplane.apiserver.cel.engine import OBJECT, PATCH
 from controlplane.apiserver.kinds.admission_rules import (
     default_rules,
     validate_conditions,
     validate_expression,
     validate_message,
+    validate_mutation,
     validate_rules,
 )
 from controlplane.apiserver.kinds.base import Column, Kind, Subresource
@@ -53,8 +55,17 @@ def default_match(resources: JSON) -> None:
         default_rules(resources.get(field) or ())
 
 
-def validate_policy(obj: JSON, old: JSON | None) -> Iterable[Cause]:
-    spec: JSON = obj.get("spec") or {}
+def default_mutating_policy(obj: JSON) -> None:
+    """Its reinvocationPolicy has no default: who writes the policy must say (validation of 1.36)."""
+    spec = obj.setdefault("spec", {})
+    if not spec.get("failurePolicy"):
+        spec["failurePolicy"] = "Fail"
+    if spec.get("matchConstraints") is not None:
+        default_match(spec["matchConstraints"])
+
+
+def _policy(spec: JSON, *, builds: bool) -> Iterator[Cause]:
+    """What policies of either kind have in common; with ``builds`` variables may make objects."""
     if (policy := spec.get("failurePolicy")) not in ("Fail", "Ignore"):
         yield not_supported("spec.failurePolicy", policy, ("Fail", "Ignore"))
     if (kind := spec.get("paramKind")) is not None:
@@ -69,7 +80,12 @@ def validate_policy(obj: JSON, old: JSON | None) -> Iterable[Cause]:
             yield required("spec.matchConstraints.resourceRules")
         yield from _match(constraints, "spec.matchConstraints")
     yield from validate_conditions(spec.get("matchConditions") or (), "spec.matchConditions")
-    yield from _variables(spec.get("variables") or (), "spec.variables")
+    yield from _variables(spec.get("variables") or (), "spec.variables", builds=builds)
+
+
+def validate_policy(obj: JSON, old: JSON | None) -> Iterable[Cause]:
+    spec: JSON = obj.get("spec") or {}
+    yield from _policy(spec, builds=False)
     rules, annotations = spec.get("validations") or (), spec.get("auditAnnotations") or ()
     if not rules and not annotations:
         yield required("spec.validations", "validations or auditAnnotations must be specified")
@@ -86,6 +102,40 @@ def validate_policy(obj: JSON, old: JSON | None) -> Iterable[Cause]:
         yield from validate_expression(annotation.get("valueExpression") or "", f"{here}.valueExpression", "STRING")
 
 
+def validate_mutating_policy(obj: JSON, old: JSON | None) -> Iterable[Cause]:
+    spec: JSON = obj.get("spec") or {}
+    yield from _policy(spec, builds=True)
+    if not (policy := spec.get("reinvocationPolicy")):
+        yield required("spec.reinvocationPolicy")
+    elif policy not in ("Never", "IfNeeded"):
+        yield not_supported("spec.reinvocationPolicy", policy, ("IfNeeded", "Never"))
+    if not (mutations := spec.get("mutations") or ()):
+        yield required("spec.mutations", "mutations must contain at least one item")
+    for index, mutation in enumerate(mutations):
+        yield from _mutation(mutation, f"spec.mutations[{index}]")
+
+
+_PATCHES = {"ApplyConfiguration": ("applyConfiguration", OBJECT), "JSONPatch": ("jsonPatch", PATCH)}
+"""By patchType: the field with the expression, and what that makes."""
+
+
+def _mutation(mutation: JSON, path: str) -> Iterator[Cause]:
+    kind = mutation.get("patchType")
+    if not kind:
+        yield required(f"{path}.patchType")
+    elif kind not in _PATCHES:
+        yield not_supported(f"{path}.patchType", kind, tuple(_PATCHES))
+    for name, (field, result) in _PATCHES.items():
+        given: JSON | None = mutation.get(field)
+        if name == kind:
+            if given is None:
+                yield required(f"{path}.{field}", f"must be specified when patchType is {name}")
+                continue
+            yield from validate_mutation(given.get("expression") or "", f"{path}.{field}.expression", result)
+        elif kind in _PATCHES and given is not None:
+            yield invalid(f"{path}.{field}", given, f"must not be specified when patchType is {kind}")
+
+
 def _match(resources: JSON, path: str) -> Iterator[Cause]:
     if (policy := resources.get("matchPolicy")) not in (None, "Equivalent", "Exact"):
         yield not_supported(f"{path}.matchPolicy", policy, ("Equivalent", "Exact"))
@@ -95,7 +145,7 @@ def _match(resources: JSON, path: str) -> Iterator[Cause]:
         yield from validate_rules(resources.get(field) or (), f"{path}.{field}")
 
 
-def _variables(variables: Sequence[JSON], path: str) -> Iterator[Cause]:
+def _variables(variables: Sequence[JSON], path: str, *, builds: bool) -> Iterator[Cause]:
     seen: set[str] = set()
     for index, variable in enumerate(variables):
         here, name = f"{path}[{index}]", variable.get("name") or ""
@@ -106,7 +156,11 @@ def _variables(variables: Sequence[JSON], path: str) -> Iterator[Cause]:
         if name in seen:
             yield duplicate(f"{here}.name", name)
         seen.add(name)
-        yield from validate_expression(variable.get("expression") or "", f"{here}.expression", "")
+        source = variable.get("expression") or ""
+        if builds:
+            yield from validate_mutation(source, f"{here}.expression")
+        else:
+            yield from validate_expression(source, f"{here}.expression", "")
 
 
 def _validation(rule: JSON, path: str) -> Iterator[Cause]:
@@ -131,7 +185,7 @@ def default_binding(obj: JSON) -> None:
         default_match(spec["matchResources"])
 
 
-def validate_binding(obj: JSON, old: JSON | None) -> Iterable[Cause]:
+def validate_mutating_binding(obj: JSON, old: JSON | None) -> Iterable[Cause]:
     spec: JSON = obj.get("spec") or {}
     if not (name := spec.get("policyName")):
         yield required("spec.policyName")
@@ -141,6 +195,11 @@ def validate_binding(obj: JSON, old: JSON | None) -> Iterable[Cause]:
         yield from _match(resources, "spec.matchResources")
     if (ref := spec.get("paramRef")) is not None:
         yield from _param_ref(ref, "spec.paramRef")
+
+
+def validate_binding(obj: JSON, old: JSON | None) -> Iterable[Cause]:
+    yield from validate_mutating_binding(obj, old)
+    spec: JSON = obj.get("spec") or {}
     actions = spec.get("validationActions") or ()
     if not actions:
         yield required("spec.validationActions", "at least one validation action is required")
@@ -211,5 +270,29 @@ VALIDATING_ADMISSION_POLICY_BINDING = Kind(
     ),
     default=default_binding,
     validate=validate_binding,
+    has_generation=True,
+)
+MUTATING_ADMISSION_POLICY = Kind(
+    resource=kinds.MUTATING_ADMISSION_POLICIES,
+    singular="mutatingadmissionpolicy",
+    categories=("api-extensions",),
+    columns=(
+        name_column(),
+        Column("Mutations", "integer", "Number of mutations that the policy has.",
+               lambda obj: len(at(obj, "spec", "mutations", default=()))),
+        Column("ParamKind", "string", "Kind of the objects that parametrise the policy.", _param_kind),
+        age_column(),
+    ),
+    default=default_mutating_policy,
+    validate=validate_mutating_policy,
+    has_generation=True,
+)  # fmt: skip
+MUTATING_ADMISSION_POLICY_BINDING = Kind(
+    resource=kinds.MUTATING_ADMISSION_POLICY_BINDINGS,
+    singular="mutatingadmissionpolicybinding",
+    categories=("api-extensions",),
+    columns=VALIDATING_ADMISSION_POLICY_BINDING.columns,
+    default=default_binding,
+    validate=validate_mutating_binding,
     has_generation=True,
 )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from controlplane.apiserver.cel.engine import CelError
 from controlplane.apiserver.kinds.causes import all_invalid, duplicate, invalid, not_supported, required
-from controlplane.apiserver.policies.compiling import compile_expression, compile_message
+from controlplane.apiserver.policies.compiling import compile_expression, compile_message, compile_mutation
 from shared.api import names
 from shared.api.errors import Cause
 from shared.api.meta import JSON
@@ -77,6 +77,14 @@ def validate_expression(source: str, path: str, result: str) -> Iterator[Cause]:
         yield required(path, "expression is not specified")
         return
     yield from _compiled(source, path, lambda: compile_expression(source, result))
+
+
+def validate_mutation(source: str, path: str, result: str = "") -> Iterator[Cause]:
+    """An expression of a mutation (``engine.OBJECT``, ``engine.PATCH``) or of a variable beside one."""
+    if not source.strip():
+        yield required(path, "expression is not specified")
+        return
+    yield from _compiled(source, path, lambda: compile_mutation(source, result))
 
 
 def validate_message(source: str, path: str) -> Iterator[Cause]:

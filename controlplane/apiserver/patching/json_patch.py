@@ -12,6 +12,11 @@ from typing import Any
 from shared import codec
 from shared.api.errors import BadRequest, Invalid, RequestEntityTooLarge
 
+
+class TestFailed(Invalid):
+    """An operation ``test`` whose value is not there."""
+
+
 MAX_OPERATIONS = 10_000
 """Kubernetes' limit for one patch."""
 
@@ -118,14 +123,13 @@ def _remove(document: Any, path: list[str]) -> tuple[Any, Any]:
 
 
 def _test(document: Any, path: list[str], value: Any) -> None:
-    try:
-        have = _find(document, path)
-    except Invalid:
-        if value is None:
-            return
-        raise
-    if not same(have, value):
-        raise _refuse(f"testing value {_text(path)} failed")
+    parent = _find(document, path[:-1])
+    if isinstance(parent, dict) and path and path[-1] not in parent:
+        if value is not None:
+            raise TestFailed(_words(f"testing value {_text(path)} failed"))
+        return
+    if not same(_child(parent, path[-1], path) if path else parent, value):
+        raise TestFailed(_words(f"testing value {_text(path)} failed"))
 
 
 def same(left: Any, right: Any) -> bool:
@@ -144,4 +148,8 @@ def _text(path: list[str]) -> str:
 
 
 def _refuse(reason: str) -> Invalid:
-    return Invalid(f"the server rejected our request due to an error in our request: {reason}")
+    return Invalid(_words(reason))
+
+
+def _words(reason: str) -> str:
+    return f"the server rejected our request due to an error in our request: {reason}"

@@ -18,6 +18,11 @@ def compile_expression(source: str, result: str = "BOOL") -> Program:
     return compiled(source, SEEN, result)
 
 
+def compile_mutation(source: str, result: str = "") -> Program:
+    """An expression of a mutation (``engine.OBJECT``, ``engine.PATCH``) or a variable beside one. Raises CelError."""
+    return compiled(source, SEEN, result, builds=True)
+
+
 def compile_message(source: str) -> Program:
     """A messageExpression, which may not ask the authorizer. Raises CelError."""
     return compiled(source, _OF_MESSAGES, "STRING")
@@ -31,6 +36,7 @@ class Named:
     program: Program
 
 
-def named(listed: Sequence[JSON], result: str = "BOOL") -> tuple[Named, ...]:
-    """Compile ``name`` and ``expression`` of each. Raises CelError."""
-    return tuple(Named(item["name"], compile_expression(item["expression"], result)) for item in listed)
+def named(listed: Sequence[JSON], result: str = "BOOL", *, builds: bool = False) -> tuple[Named, ...]:
+    """Compile ``name`` and ``expression`` of each; with ``builds`` they may make objects. Raises CelError."""
+    compile = compile_mutation if builds else compile_expression
+    return tuple(Named(item["name"], compile(item["expression"], result)) for item in listed)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from controlplane.apiserver import admission as built_in
 from controlplane.apiserver import strategy
 from controlplane.apiserver.api import ApiServer, DynamicAdmission
+from controlplane.apiserver.invocations import Invocations
 from controlplane.apiserver.request import Request
 from shared.api.meta import JSON
 
@@ -20,7 +21,9 @@ CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 async def create(api: ApiServer, request: Request, draft: JSON) -> JSON:
     """The object to store for a draft. Raises Invalid, and what refuses admission."""
     asked = _asked(api, request, CREATE)
-    obj = await _mutated(asked, request, CREATE, draft, None)
+    obj = await _mutated(
+        asked, request, CREATE, draft, None, lambda was, new: strategy.readmitted(request, was, new, None)
+    )
     strategy.check_create(request, obj)
     built_in.check(strategy.context_of(api, request), request.kind, obj, None)
     await _validated(asked, request, CREATE, obj, None)
@@ -30,7 +33,9 @@ async def create(api: ApiServer, request: Request, draft: JSON) -> JSON:
 async def update(api: ApiServer, request: Request, draft: JSON, old: JSON) -> JSON:
     """The object to store in place of ``old``. Raises as ``create``."""
     asked = _asked(api, request, UPDATE)
-    obj = await _mutated(asked, request, UPDATE, draft, old)
+    obj = await _mutated(
+        asked, request, UPDATE, draft, old, lambda was, new: strategy.readmitted(request, was, new, old)
+    )
     strategy.check_update(request, obj, old)
     if request.subresource in ("", "ephemeralcontainers"):
         built_in.check(strategy.context_of(api, request), request.kind, obj, old)
@@ -57,8 +62,7 @@ async def sent(
     ``check`` looks at what became of it before it is validated. Raises what refuses admission, and what ``check`` does.
     """
     asked = _asked(api, request, operation)
-    for admission in asked:
-        obj = await admission.mutate(request, operation, obj, old)
+    obj = await _mutated(asked, request, operation, obj, old, lambda _, mutated: mutated)
     if check is not None:
         check(obj)
     await _validated(asked, request, operation, obj, old)
@@ -74,15 +78,26 @@ def _asked(api: ApiServer, request: Request, operation: str) -> list[DynamicAdmi
     return [admission for admission in api.admission if admission.concerns(request, operation)]
 
 
+def _readmission(request: Request, old: JSON | None) -> Callable[[JSON, JSON], JSON]:
+    return lambda draft, mutated: strategy.readmitted(request, draft, mutated, old)
+
+
 async def _mutated(
-    asked: list[DynamicAdmission], request: Request, operation: str, draft: JSON, old: JSON | None
-) -> JSON:
-    obj = draft
-    for admission in asked:
-        mutated = await admission.mutate(request, operation, obj, old)
-        if mutated is not obj:
-            obj = strategy.readmitted(request, draft, mutated, old)
-    return obj
+    asked: list[DynamicAdmission], request: Request, operation: str, obj: JSON, old: JSON | None,
+    readmitted: Callable[[JSON, JSON], JSON],
+) -> JSON:  # fmt: skip
+    """What everybody asked makes of ``obj``; who wants to see what others have changed since is asked twice
+    (apiserver/pkg/admission/reinvocation.go). ``readmitted`` puts back what is not theirs to change."""
+    invocations = Invocations()
+    draft = obj
+    while True:
+        for admission in asked:
+            mutated = await admission.mutate(request, operation, obj, old, invocations)
+            if mutated is not obj:
+                obj = readmitted(draft, mutated)
+        if invocations.again or not invocations.pending:
+            return obj
+        invocations.again = True
 
 
 async def _validated(

@@ -20,6 +20,7 @@ from prometheus_client import Counter
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.cel import authorization
 from controlplane.apiserver.cel.engine import Budget, CelError
+from controlplane.apiserver.invocations import Invocations
 from controlplane.apiserver.policies import expressions
 from controlplane.apiserver.policies.compiling import Named, named
 from controlplane.apiserver.request import Request
@@ -94,16 +95,15 @@ class WebhookAdmission:
             for hook in configured.all()
         )
 
-    async def mutate(self, request: Request, operation: str, obj: JSON, old: JSON | None) -> JSON:
-        changed_after: dict[str, JSON] = {}
+    async def mutate(
+        self, request: Request, operation: str, obj: JSON, old: JSON | None, invocations: Invocations
+    ) -> JSON:
         current = obj
-        hooks = self._mutating.all()
-        for hook in hooks:
-            current = await self._mutated(hook, request, operation, current, old)
-            changed_after[hook.name] = current
-        for hook in hooks:  # those that want to see what others have changed since
-            if hook.reinvoked and changed_after[hook.name] != current:
-                current = await self._mutated(hook, request, operation, current, old)
+        for hook in self._mutating.all():
+            if invocations.wanted(hook.name):
+                new = await self._mutated(hook, request, operation, current, old)
+                invocations.done(hook.name, changed=new != current, reinvoked=hook.reinvoked)
+                current = new
         return current
 
     async def _mutated(self, hook: Webhook, request: Request, operation: str, obj: JSON, old: JSON | None) -> JSON:

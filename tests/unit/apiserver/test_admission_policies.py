@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.local_client import LocalClient
-from controlplane.apiserver.policies.admission import AUDITED, PolicyAdmission
+from controlplane.apiserver.policies.validating import AUDITED, ValidatingPolicies
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.verbs import write
 from shared.api.errors import Forbidden, Invalid, StatusError
@@ -28,7 +28,7 @@ EVERYTHING = {"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "re
 
 @pytest.fixture(autouse=True)
 def admission(api: ApiServer) -> None:
-    api.admission.append(PolicyAdmission(api))
+    api.admission.append(ValidatingPolicies(api))
 
 
 async def policy(client: LocalClient, *expressions: str | dict[str, Any], name: str = "p", **spec: Any) -> None:

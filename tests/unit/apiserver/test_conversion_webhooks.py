@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.lookups import Lookups
-from controlplane.apiserver.policies.admission import PolicyAdmission
+from controlplane.apiserver.policies.validating import ValidatingPolicies
 from controlplane.apiserver.reach.endpoints import Endpoints
 from controlplane.apiserver.streams.hub import TunnelHub
 from controlplane.apiserver.webhooks.caller import Caller
@@ -382,7 +382,7 @@ async def test_objects_go_with_their_definition(call: Call, api: ApiServer, webh
 
 
 async def test_a_policys_parameters_are_of_the_version_it_names(call: Call, api: ApiServer, webhook: Converter) -> None:
-    api.admission.append(PolicyAdmission(api))
+    api.admission.append(ValidatingPolicies(api))
     await call("POST", NEW, new(host="no"))
     client = LocalClient(api)
     rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]

@@ -12,7 +12,7 @@ from controlplane.apiserver.cel.authorization import asking, variable
 from controlplane.apiserver.cel.engine import Budget, CelError, compiled
 from controlplane.apiserver.identity import Attributes, User
 from controlplane.apiserver.local_client import LocalClient
-from controlplane.apiserver.policies.admission import PolicyAdmission
+from controlplane.apiserver.policies.validating import ValidatingPolicies
 from controlplane.apiserver.rbac.authority import RbacAuthority
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.verbs import write
@@ -84,7 +84,7 @@ def rbac(api: ApiServer) -> None:
     authority = RbacAuthority(api)
     authorizer = Authorizer(StaticRules(), authority)
     api.decide = lambda user, asked: (authority.why(user, asked) or "") if authorizer.allowed(user, asked) else None
-    api.admission.append(PolicyAdmission(api))
+    api.admission.append(ValidatingPolicies(api))
 
 
 async def configured(client: LocalClient, **spec: Any) -> None:

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient
 from controlplane.apiserver.api import ApiServer
 from controlplane.apiserver.identity import User
 from controlplane.apiserver.local_client import LocalClient
-from controlplane.apiserver.policies.admission import PolicyAdmission
+from controlplane.apiserver.policies.validating import ValidatingPolicies
 from controlplane.apiserver.request import Request, parse_path
 from controlplane.apiserver.verbs import connect
 from controlplane.apiserver.verbs.bind import bind_many
@@ -25,7 +25,7 @@ POD = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image":
 @pytest.fixture(autouse=True)
 async def pod(api: ApiServer, client: LocalClient) -> None:
     await client.create(PODS, POD, "g")
-    api.admission.append(PolicyAdmission(api))
+    api.admission.append(ValidatingPolicies(api))
 
 
 async def refuse(client: LocalClient, resource: str, operation: str, condition: str) -> None:

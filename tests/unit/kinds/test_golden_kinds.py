@@ -203,6 +203,14 @@ NEWER_KINDS: dict[str, list[tuple[str, str, str, int]]] = {
         ("Name", "string", "name", 0), ("PolicyName", "string", "", 0), ("ParamRef", "string", "", 0),
         ("Age", "string", "", 0),
     ],
+    "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies": [
+        ("Name", "string", "name", 0), ("Mutations", "integer", "", 0), ("ParamKind", "string", "", 0),
+        ("Age", "string", "", 0),
+    ],
+    "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings": [
+        ("Name", "string", "name", 0), ("PolicyName", "string", "", 0), ("ParamRef", "string", "", 0),
+        ("Age", "string", "", 0),
+    ],
     "/apis/storage.k8s.io/v1/csistoragecapacities": [
         ("Name", "string", "name", 0), ("StorageClassName", "string", "", 0), ("Capacity", "string", "", 0),
     ],

@@ -320,6 +320,6 @@ def test_a_refusal_reads_as_kubernetes() -> None:
 
 
 def test_the_table_has_each_kind_once() -> None:
-    assert len(BY_GVK) == len(BY_RESOURCE) == len(KINDS) == 58
+    assert len(BY_GVK) == len(BY_RESOURCE) == len(KINDS) == 60
     short_names = [name for kind in KINDS if not kind.is_view for name in kind.short_names]
     assert len(short_names) == len(set(short_names))
