@@ -31,7 +31,7 @@ from controlplane.apiserver.request import (
     write_options,
 )
 from controlplane.apiserver.sending import BodyResponse
-from controlplane.apiserver.unserved import no_subresource, not_allowed, nothing
+from controlplane.apiserver.unserved import not_allowed, nothing
 from controlplane.apiserver.verbs import apply, bind, delete, evict, patch, read, scale, write
 from controlplane.apiserver.verbs.answer import Answer
 from controlplane.apiserver.warnings import WARNINGS, deprecation, told, warning_header
@@ -102,7 +102,7 @@ class Dispatcher:
         if target.subresource:
             sub = next((sub for sub in kind.subresources if sub.name == target.subresource), None)
             if sub is None:
-                raise no_subresource(target.resource, target.subresource)
+                raise nothing()
             verbs = sub.verbs
         if namespaced and not target.namespace and (target.name or verb not in ("list", "watch")):
             raise nothing() if target.name else not_allowed()
@@ -119,7 +119,7 @@ class Dispatcher:
     ) -> web.StreamResponse:
         if call.subresource == "scale":
             return await self._object(request, call, await scale.get(self._api, call), format, query)
-        if call.subresource and call.subresource not in ("status", "approval", "ephemeralcontainers"):
+        if call.subresource and call.subresource not in ("status", "approval", "ephemeralcontainers", "resize"):
             raise nothing()  # served by a route of its own, where that part is built in
         entry = await read.get(self._api, call, query.get("resourceVersion", ""))
         if format.media_type == JSON_TYPE and not format.shape and not call.kind.deprecated:
@@ -154,7 +154,7 @@ class Dispatcher:
         return answer
 
     async def _apply(self, call: Request, data: bytes) -> Answer:
-        if call.subresource not in ("", "status", "ephemeralcontainers"):
+        if call.subresource not in ("", "status", "ephemeralcontainers", "resize"):
             raise UnsupportedMediaType(f"server-side apply of the {call.subresource} subresource is not supported")
         resource = call.kind.resource
         attributes = Attributes(

@@ -16,6 +16,7 @@ from controlplane.apiserver.identity import Attributes
 from controlplane.apiserver.kinds import causes
 from controlplane.apiserver.kinds.base import Kind
 from controlplane.apiserver.kinds.metadata import validate_metadata
+from controlplane.apiserver.kinds.podspec.resize import resized
 from controlplane.apiserver.mirror_pods import restrict_mirror_pod
 from controlplane.apiserver.node_authz import restrict_node
 from controlplane.apiserver.request import Request
@@ -294,6 +295,8 @@ def _merged(request: Request, old: JSON, given: JSON) -> JSON:
         obj["spec"] = {key: value for key, value in (old.get("spec") or {}).items() if key != "ephemeralContainers"}
         if added := (given.get("spec") or {}).get("ephemeralContainers"):
             obj["spec"]["ephemeralContainers"] = added
+    elif subresource == "resize":
+        obj["spec"] = resized(old.get("spec") or {}, given.get("spec") or {})
     elif subresource == "approval":
         status = {**(old.get("status") or {})}
         status["conditions"] = (given.get("status") or {}).get("conditions") or []

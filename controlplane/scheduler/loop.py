@@ -24,6 +24,7 @@ from shared.api.core import Node
 from shared.api.errors import StatusError
 from shared.api.kinds import NODES, PODS
 from shared.api.pod import Pod
+from shared.api.resizing import counted
 from shared.client.base import Binding
 from shared.work.supervisor import Supervisor
 
@@ -102,7 +103,7 @@ class Scheduler:
         spread = new.metadata.deletion_timestamp is None
         known = self._snapshot.placement(new.metadata.uid)
         same = known is not None and known.node == new.spec.node_name
-        unchanged = old is None or old.spec.containers == new.spec.containers
+        unchanged = old is None or _counts_as_before(old, new)
         requirements = known.requirements if known and same and unchanged else self._requirements(new)
         if requirements is not None:
             self._snapshot.place(new.metadata.uid, new.spec.node_name, requirements, spread=spread)
@@ -227,3 +228,9 @@ def _is_ours(pod: Pod) -> bool:
         and pod.metadata.deletion_timestamp is None
         and pod.status.phase not in ("Succeeded", "Failed")
     )
+
+
+def _counts_as_before(old: Pod, new: Pod) -> bool:
+    """Whether no resize, wanted or done, changes what the pod takes."""
+    before, now = counted(old), counted(new)
+    return before.containers == now.containers and before.init_containers == now.init_containers

@@ -14,6 +14,7 @@ from shared.api import quantity
 from shared.api.meta import controller_of
 from shared.api.pod import Container, NodeSelector, Pod, PreferredSchedulingTerm, Toleration
 from shared.api.quantity import Quantity
+from shared.api.resizing import counted
 
 CPU, MEMORY, PODS, EPHEMERAL_STORAGE = "cpu", "memory", "pods", "ephemeral-storage"
 
@@ -80,7 +81,7 @@ def pod_requests(pod: Pod, missing: Mapping[str, int] | None = None) -> dict[str
     container runs with the sidecars declared before it. The larger counts, plus the overhead. ``missing`` is what
     a container counts as for a resource that it does not name.
     """
-    spec = pod.spec
+    spec = counted(pod)
     missing = missing or {}
     total = _sum(_requests(container, missing) for container in spec.containers)
     sidecars: dict[str, int] = {}

@@ -241,6 +241,13 @@ class ResourceRequirements(Struct, frozen=True, kw_only=True):
     limits: dict[str, Quantity] = {}
 
 
+class ContainerResizePolicy(Struct, frozen=True, kw_only=True):
+    """What a change of a resource, cpu or memory, means to the container: NotRequired or RestartContainer."""
+
+    resource_name: str = ""
+    restart_policy: str = ""
+
+
 class Container(Struct, frozen=True, kw_only=True):
     name: str
     image: str = ""
@@ -251,6 +258,7 @@ class Container(Struct, frozen=True, kw_only=True):
     env: tuple[EnvVar, ...] = ()
     env_from: tuple[EnvFromSource, ...] = ()
     resources: ResourceRequirements = ResourceRequirements()
+    resize_policy: tuple[ContainerResizePolicy, ...] = ()
     volume_mounts: tuple[VolumeMount, ...] = ()
     liveness_probe: Probe | None = None
     readiness_probe: Probe | None = None
@@ -413,6 +421,10 @@ class ContainerStatus(Struct, frozen=True, kw_only=True):
     image: str = ""
     image_id: str = ""
     container_id: str = ""
+    allocated_resources: dict[str, Quantity] = {}
+    """Requests that its node has set aside for it."""
+    resources: ResourceRequirements | None = None
+    """What it has, as far as its node knows."""
 
 
 class PodIP(Struct, frozen=True, kw_only=True):

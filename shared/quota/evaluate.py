@@ -21,6 +21,7 @@ from shared.quota.amounts import Amounts
 _ALIASES = ("configmaps", "resourcequotas", "replicationcontrollers", "secrets")
 """Kinds of the core group that a quota may count under their bare names too."""
 
+_ITSELF = frozenset({""})
 _CLASS = ".storageclass.storage.k8s.io/"
 _OF_CLAIMS = ("persistentvolumeclaims", "requests.storage")
 _OF_SERVICES = ("count/services", "services", "services.nodeports", "services.loadbalancers")
@@ -37,8 +38,8 @@ class Evaluator:
     """What one object counts as, at a time."""
 
     in_scope: Callable[[ScopeTerm, Any], bool]
-    changes: bool = False
-    """Whether an update can change what an object counts as."""
+    changes: frozenset[str] = frozenset()
+    """Subresources through which an update can change what an object counts as; "" is the object itself."""
 
     missing: Callable[[Iterable[str], Any], str] = lambda names, obj: ""
     """What an object must say because the quota limits ``names``."""
@@ -139,9 +140,11 @@ def _claim_in_scope(term: ScopeTerm, claim: PersistentVolumeClaim) -> bool:
 
 
 _OWN: dict[tuple[str, str], Evaluator] = {
-    (PODS.group, PODS.plural): Evaluator(pods.names, pods.usage, pods.in_scope, missing=pods.missing),
-    (SERVICES.group, SERVICES.plural): Evaluator(_service_names, _service_usage, _never, changes=True),
+    (PODS.group, PODS.plural): Evaluator(
+        pods.names, pods.usage, pods.in_scope, changes=frozenset({"resize"}), missing=pods.missing
+    ),
+    (SERVICES.group, SERVICES.plural): Evaluator(_service_names, _service_usage, _never, changes=_ITSELF),
     (PERSISTENT_VOLUME_CLAIMS.group, PERSISTENT_VOLUME_CLAIMS.plural): Evaluator(
-        _claim_names, _claim_usage, _claim_in_scope, changes=True
+        _claim_names, _claim_usage, _claim_in_scope, changes=_ITSELF
     ),
 }

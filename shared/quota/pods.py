@@ -13,6 +13,7 @@ from shared.api import quantity
 from shared.api.pod import Container, Pod, PodAffinityTerm, PodSpec
 from shared.api.policies import ScopeTerm
 from shared.api.quantity import Quantity
+from shared.api.resizing import counted
 from shared.quota import amounts
 from shared.quota.amounts import Amounts
 
@@ -80,7 +81,8 @@ def usage(pod: Pod, now: datetime) -> Amounts:
     used: Amounts = {COUNT: "1"}
     if pod.status.phase in ("Failed", "Succeeded") or _overdue(pod, now):
         return used
-    return used | _compute(requests(pod.spec), limits(pod.spec))
+    spec = counted(pod)
+    return used | _compute(requests(spec), limits(spec))
 
 
 def _overdue(pod: Pod, now: datetime) -> bool:

@@ -200,12 +200,25 @@ def test_create_refuses(cluster, text, said):
     assert said in refused(cluster, "create", "-f", "-", text=text)
 
 
-def test_what_is_not_served_says_so(cluster):
+def test_a_pod_without_a_node_says_so(cluster):
     cluster.kubectl("run", "p", "--image=i")
-    asked = ("patch", "pod", "p", "--subresource=resize", "-p", '{"spec":{}}')
-    assert "pods/resize is not served by this version of Longboat" in refused(cluster, *asked)
     assert "pod p does not have a host assigned" in refused(cluster, "exec", "p", "--", "ls")
     cluster.kubectl("delete", "pod", "p", "--now")
+
+
+def test_resources_are_changed_through_their_subresource(cluster):
+    made = {"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}
+    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "r"}, "spec": {"containers": [made]}})
+    patch = '{"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"%s"}}}]}}'
+    cluster.kubectl("patch", "pod", "r", "--subresource=resize", "-p", patch % "1500m")
+    found = cluster.get("pod", "r", "--subresource=resize")
+    assert found["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "1500m"}}
+    assert found["metadata"]["generation"] == 2
+    editor = {"KUBE_EDITOR": "sed -i 's/cpu: 1500m/cpu: 700m/'"}
+    cluster.kubectl("edit", "pod", "r", "--subresource=resize", environ=editor)
+    assert cluster.get("pod", "r")["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "700m"}}
+    assert "pod updates may not change fields other than" in refused(cluster, "patch", "pod", "r", "-p", patch % "2")
+    cluster.kubectl("delete", "pod", "r", "--now")
 
 
 def test_acting_as_somebody_else(cluster):

@@ -4,7 +4,7 @@ Pure: each step changes the tree it is given, which nobody else holds, or raises
 order; NamespaceLifecycle needs the cache and is the verbs' own.
 """
 
-from controlplane.apiserver.admission.chain import admit_create, admit_update, check
+from controlplane.apiserver.admission.chain import admit_create, admit_update, check, check_resize
 from controlplane.apiserver.admission.context import Context
 
-__all__ = ["Context", "admit_create", "admit_update", "check"]
+__all__ = ["Context", "admit_create", "admit_update", "check", "check_resize"]

@@ -12,6 +12,7 @@ from controlplane.apiserver.admission import (
     limit_ranger,
     nodes,
     pod_fields,
+    pod_resize,
     pods,
     priority,
     runtime_class,
@@ -86,6 +87,12 @@ def check(context: Context, kind: Kind, obj: JSON, old: JSON | None) -> None:
     Invalid."""
     for step in CHECKS.get((kind.resource.group, kind.resource.plural), ()):
         step(context, obj, old)
+
+
+def check_resize(context: Context, pod: JSON, old: JSON) -> None:
+    """Run every check of a change of a pod's resources. Raises Forbidden."""
+    limit_ranger.check_resources(context, pod)
+    pod_resize.check(context, pod, old)
 
 
 def _context(context: Context | User) -> Context:

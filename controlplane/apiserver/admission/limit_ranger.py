@@ -1,6 +1,6 @@
 """Admission by LimitRanges: what containers are given who ask for nothing, and how much pods and claims may ask for.
 
-Pure. After plugin/pkg/admission/limitranger. Defaults go into new pods only, as a pod's resources never change.
+Pure. After plugin/pkg/admission/limitranger. Defaults go into new pods only: what has one keeps it.
 """
 
 from __future__ import annotations
@@ -57,8 +57,12 @@ def _give(pod: JSON, request: Amounts, limit: Amounts) -> None:
 
 def check_pod(context: Context, pod: JSON, old: JSON | None) -> None:
     """That a new pod is within every LimitRange. Raises Forbidden."""
-    if old is not None:
-        return
+    if old is None:
+        check_resources(context, pod)
+
+
+def check_resources(context: Context, pod: JSON) -> None:
+    """That a pod's resources, new or changed in place, are within every LimitRange. Raises Forbidden."""
     for limits in context.objects.list(LIMIT_RANGES, pod["metadata"].get("namespace") or ""):
         if wrong := list(_of_pod(limits, pod)):
             raise forbidden(PODS, pod, aggregate(wrong))

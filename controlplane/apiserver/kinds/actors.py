@@ -64,6 +64,7 @@ SUBRESOURCES: Mapping[str, str] = {
     "portforward": "connections to ports of a pod, through its agent",
     "log": "a container's log, from its agent",
     "proxy": "HTTP to a pod's port, through its agent; of a node its health, metrics and pods",
+    "resize": "CPU and memory of a running pod (`kubectl edit --subresource resize`)",
     "scale": "autoscaling/v1 Scale",
     "status": "status, apart from the rest",
     "token": "a token for the account, by TokenRequest",
@@ -71,6 +72,5 @@ SUBRESOURCES: Mapping[str, str] = {
 
 MISSING: Mapping[str, str] = {
     "ComponentStatus": "deprecated; `/readyz?verbose` tells",
-    "pods/resize": "changes of running containers' resources",
 }
 """Of what Kubernetes 1.36 has as stable, what is not served, and what it is."""

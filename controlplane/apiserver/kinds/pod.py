@@ -13,6 +13,7 @@ from controlplane.apiserver.kinds.cells import at
 from controlplane.apiserver.kinds.pod_cells import COLUMNS
 from controlplane.apiserver.kinds.podspec.defaults import default_pod_only, default_pod_spec
 from controlplane.apiserver.kinds.podspec.ephemeral import validate_ephemeral_update
+from controlplane.apiserver.kinds.podspec.resize import validate_pod_resize
 from controlplane.apiserver.kinds.podspec.update import validate_pod_update
 from controlplane.apiserver.kinds.podspec.validate import validate_pod_spec
 from shared.api import kinds, quantity
@@ -33,8 +34,13 @@ def qos_class(spec: JSON) -> str:
     """Guaranteed, Burstable or BestEffort, as pkg/apis/core/helper/qos computes it."""
     asked = False
     guaranteed = True
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-        resources: JSON = container.get("resources") or {}
+    whole: JSON = spec.get("resources") or {}
+    if whole.get("requests") or whole.get("limits"):
+        every = [whole]  # pod-level resources stand for the containers' (KEP-2837)
+    else:
+        containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+        every = [container.get("resources") or {} for container in containers]
+    for resources in every:
         limits: JSON = resources.get("limits") or {}
         requests: JSON = resources.get("requests") or {}
         for name in ("cpu", "memory"):
@@ -84,6 +90,13 @@ def validate_ephemeral(pod: JSON, old: JSON | None) -> Iterable[Cause]:
     return [*validate_pod_spec(spec, "spec"), *validate_ephemeral_update(pod, old or pod)]
 
 
+def validate_resize(pod: JSON, old: JSON | None) -> Iterable[Cause]:
+    """A change of resources in place."""
+    spec: JSON = pod.get("spec") or {}
+    before = old or pod
+    return [*validate_pod_spec(spec, "spec"), *validate_pod_resize(pod, before, qos_class(spec))]
+
+
 def selectable(pod: JSON) -> Mapping[str, str]:
     """Field labels of pkg/registry/core/pod (ToSelectableFields)."""
     spec: JSON = pod.get("spec") or {}
@@ -126,6 +139,7 @@ POD = Kind(
         Subresource("log", ("get",)),
         Subresource("portforward", ("create", "get"), kind="PodPortForwardOptions"),
         Subresource("proxy", ("create", "delete", "get", "patch", "update"), kind="PodProxyOptions"),
+        Subresource("resize", ("get", "patch", "update"), validate=validate_resize),
         Subresource("status", ("get", "patch", "update")),
     ),
     default=default,

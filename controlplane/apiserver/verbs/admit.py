@@ -39,6 +39,8 @@ async def update(api: ApiServer, request: Request, draft: JSON, old: JSON) -> JS
     strategy.check_update(request, obj, old)
     if request.subresource in ("", "ephemeralcontainers"):
         built_in.check(strategy.context_of(api, request), request.kind, obj, old)
+    elif request.subresource == "resize":
+        built_in.check_resize(strategy.context_of(api, request), obj, old)
     await _validated(asked, request, UPDATE, obj, old)
     return obj
 

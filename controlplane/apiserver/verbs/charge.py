@@ -57,7 +57,7 @@ async def transact(
 def _quotas(api: ApiServer, request: Request, old: JSON | None) -> Sequence[Entry]:
     """The namespace's, where the write can change what is used at all."""
     how = evaluator(request.kind.resource)
-    if how is None or request.subresource or (old is not None and not how.changes):
+    if how is None or (request.subresource not in how.changes if old is not None else request.subresource):
         return ()
     found = api.cache.find(RESOURCE_QUOTAS.group, RESOURCE_QUOTAS.plural)
     return found.entries(request.namespace) if found is not None and len(found) else ()

@@ -20,6 +20,7 @@ from controlplane.apiserver.kinds.causes import (
 from controlplane.apiserver.kinds.podspec.environment import validate_environment
 from controlplane.apiserver.kinds.podspec.ephemeral import validate_ephemeral_containers
 from controlplane.apiserver.kinds.podspec.handlers import validate_lifecycle, validate_probes
+from controlplane.apiserver.kinds.podspec.resize import validate_resize_policy
 from controlplane.apiserver.kinds.podspec.resources import validate_resources
 from shared.api import names
 from shared.api.errors import Cause
@@ -39,6 +40,7 @@ def validate_containers(spec: JSON, volumes: Collection[str], path: str) -> list
         found.append(required(f"{path}.containers"))
     host_network = bool(spec.get("hostNetwork"))
     grace = spec.get("terminationGracePeriodSeconds")
+    restart_policy = spec.get("restartPolicy") or ""
     taken: set[str] = set()
     for index, container in enumerate(listed):
         at = f"{path}.containers[{index}]"
@@ -47,11 +49,13 @@ def validate_containers(spec: JSON, volumes: Collection[str], path: str) -> list
         found += validate_lifecycle(container.get("lifecycle"), grace, f"{at}.lifecycle")
         if container.get("restartPolicy") and not container.get("restartPolicyRules"):
             found += _restart_policy(container["restartPolicy"], f"{at}.restartPolicy")
+        found += validate_resize_policy(container.get("resizePolicy"), f"{at}.resizePolicy", restart_policy)
     found += _host_port_conflicts(listed, f"{path}.containers")
     for index, container in enumerate(spec.get("initContainers") or ()):
         at = f"{path}.initContainers[{index}]"
         found += _container(container, volumes, host_network, at, taken)
         found += _init_container(container, grace, at)
+        found += validate_resize_policy(container.get("resizePolicy"), f"{at}.resizePolicy", restart_policy)
         found += _host_port_conflicts([container], f"{path}.initContainers", index)
 
     def as_any(container: JSON, at: str) -> list[Cause]:
