@@ -11,7 +11,18 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from agent.network.base import PortMapping
 from agent.pods.hostnames import pod_hostname
-from agent.pods.observed import POD, TEARDOWN, Failure, Moment, Observed, PullState, is_sidecar, spec_hash
+from agent.pods.observed import (
+    POD,
+    TEARDOWN,
+    Failure,
+    Moment,
+    Observed,
+    PullState,
+    has,
+    is_sidecar,
+    resize_key,
+    spec_hash,
+)
 from agent.pods.phase import is_finished
 from agent.pods.plan import (
     CleanUp,
@@ -23,11 +34,22 @@ from agent.pods.plan import (
     PublishPorts,
     RemoveContainers,
     RemoveSandboxes,
+    ResizeContainer,
     StartContainer,
     Step,
     StopContainers,
 )
-from agent.pods.restarts import PULL_ERROR_SHOWN, SPEC_CHANGED, UNHEALTHY, active_seconds_left, waits, wants_restart
+from agent.pods.resizes import needs_restart
+from agent.pods.resources import container_resources
+from agent.pods.restarts import (
+    PULL_ERROR_SHOWN,
+    RESIZED,
+    SPEC_CHANGED,
+    UNHEALTHY,
+    active_seconds_left,
+    waits,
+    wants_restart,
+)
 from agent.pods.security import needs_own_sandbox
 from agent.runtime.base import ContainerInfo, State
 from shared.api.pod import Container, EphemeralContainer, Pod
@@ -224,6 +246,8 @@ class _Living:
             if not self.seen.has_ended(latest):
                 if latest.state is State.CREATED:
                     self._start(container, latest, init=True)
+                elif not has(latest, container_resources(container), self.seen):
+                    self._resize(container, latest)
                 return False
             if self.seen.exit_code(latest) == 0:
                 continue
@@ -287,6 +311,16 @@ class _Living:
         if info.spec_hash != spec_hash(container):
             message = f"Container {container.name} definition changed, will be restarted"
             self._stop([info], grace, SPEC_CHANGED, message)
+        elif not has(info, container_resources(container), self.seen):
+            self._resize(container, info)
+
+    def _resize(self, container: Container, info: ContainerInfo) -> None:
+        """Give a running container its resources, by a restart where it wants that."""
+        if needs_restart(container, info):
+            message = f"Container {container.name} resize requires restart"
+            self._stop([info], self.pod.spec.termination_grace_period_seconds, RESIZED, message)
+        elif not self._held_back(self.seen.failures.get(resize_key(container.name))):
+            self.steps.append(ResizeContainer(container.name, info.id))
 
     def _start(self, container: Container, latest: ContainerInfo | None, init: bool) -> None:
         """Start the next attempt, or what was created and not started, once nothing holds it back."""

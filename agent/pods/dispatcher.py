@@ -17,6 +17,7 @@ from agent import metrics
 from agent.network.base import PodNetwork
 from agent.pods import engine_watch
 from agent.pods.admission import Abilities, refusal
+from agent.pods.allocations import Allocations
 from agent.pods.checkpoint import Checkpoints, same_checkpoint
 from agent.pods.engine_follower import EngineFollower
 from agent.pods.events import PodEvents
@@ -121,6 +122,7 @@ class Dispatcher:
             seccomp=data_dir / "seccomp",
         )
         self._worker = PodWorker(self.tools)
+        self._allocations = Allocations(node, self.tools.events, lambda: self.states)
         self._engine = EngineFollower(
             self.tools, lambda: self.states, lambda: self._synced, self._warming, settings.resync
         )
@@ -183,6 +185,7 @@ class Dispatcher:
         service("full looks", self._engine.look_around())
         service("volume refresh", self._refresh_volumes())
         service("server's first list", self._await_sync(cache, patience))
+        service("resizes that wait", self._allocations.run(self.wake))
         if self._settings.warm_pool > 0:
             service("warm sandboxes", self._warming.run(tools))
         cache.add_handler(self._changed)
@@ -288,6 +291,7 @@ class Dispatcher:
             self._measure_seen(pod)
             if pod.status.start_time is None:
                 self._admit(state, pod)
+        pod = self._allocations.settle(state, pod)
         if not state.authoritative:
             state.learn_status(pod, tools.now())
         if state.pod is None or not same_checkpoint(state.pod, pod):
@@ -367,6 +371,7 @@ class Dispatcher:
         finally:
             self._queue.done(uid)
             self._slots.release()
+            self._allocations.something_changed()
             self._active -= 1
             self._worked.set()
             if self._active == 0 and len(self._queue) == 0:

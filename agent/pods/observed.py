@@ -15,7 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from agent.runtime.base import ContainerInfo, Sandbox, State
+from agent.runtime.base import ContainerInfo, Resources, Sandbox, State
 from shared.api.pod import Container, Pod
 
 POD = ""
@@ -82,6 +82,20 @@ class CrashBackoff:
 
 
 @dataclass(frozen=True, slots=True)
+class Resize:
+    """How a change of the pod's resources in place stands. Generations are the object's; 0 for none."""
+
+    pending: str = ""
+    """Why the node does not give what is wanted: Deferred, or Infeasible."""
+    message: str = ""
+    pending_generation: int = 0
+    generation: int = 0
+    """Whose resources the containers are being given."""
+    error: str = ""
+    """Why a container could not be given them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """Why this node ends a pod, which has Failed once its containers have stopped. ``deadline`` is the monotonic time
     at which their grace ends; ``disruption`` is not the pod's own doing (its condition DisruptionTarget)."""
@@ -129,6 +143,9 @@ class Observed:
     """Containers whose postStart hook is under way, by id: they do not count as running yet."""
     post_start_failed: frozenset[str] = frozenset()
     """Containers that are to be stopped since their postStart hook has failed, by id."""
+    resize: Resize = Resize()
+    asked: Mapping[str, Resources] = field(default_factory=lambda: NONE)
+    """What the engine was asked last to give each container, by id. One that cannot limit something never shows it."""
 
     def runs(self, info: ContainerInfo) -> bool:
         """Whether a container counts as running."""
@@ -155,6 +172,16 @@ class Observed:
     def exit_code(self, info: ContainerInfo) -> int:
         """Exit code of a container that has ended; 128 when it never started, as containerd's StartError."""
         return info.exit_code if info.state is State.EXITED else 128
+
+
+def has(info: ContainerInfo, wanted: Resources, seen: Observed) -> bool:
+    """Whether the container has these resources, as far as its engine can give them."""
+    return wanted in (info.resources, seen.asked.get(info.id))
+
+
+def resize_key(container: str) -> str:
+    """The key of failures to change a container's resources."""
+    return f"/resize/{container}"
 
 
 def spec_hash(container: Container) -> str:

@@ -53,6 +53,14 @@ class StartContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeContainer:
+    """Have a running container take what its pod's resources say now."""
+
+    container: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopContainers:
     """Begin to stop containers side by side; each is killed after ``grace`` seconds. Does not wait for the end.
 
@@ -98,6 +106,7 @@ Step = (
     | PublishPorts
     | EnsureImage
     | StartContainer
+    | ResizeContainer
     | StopContainers
     | RemoveContainers
     | RemoveSandboxes

@@ -138,7 +138,11 @@ class StatusReports:
 
 def same_status(known: PodStatus, status: JSON) -> bool:
     """Whether the object shows ``status`` already; conditions that others own do not count."""
-    ours = msgspec.convert(_without_nulls(status), PodStatus)
+    gone = {condition["type"] for condition in status["conditions"] if "$patch" in condition}
+    if any(condition.type in gone for condition in known.conditions):
+        return False
+    kept_conditions = [condition for condition in status["conditions"] if "$patch" not in condition]
+    ours = msgspec.convert(_without_nulls({**status, "conditions": kept_conditions}), PodStatus)
     types = {condition.type for condition in ours.conditions}
     theirs = tuple(condition for condition in known.conditions if condition.type in types)
     if {c.type: c for c in ours.conditions} != {c.type: c for c in theirs}:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from agent.runtime.base import Resources
 from shared.api import quantity
 from shared.api.pod import Container, Pod
 from shared.api.quantity import Quantity
@@ -16,6 +17,8 @@ CPU_PERIOD = 100_000
 """Microseconds of the CFS period that quotas are for."""
 MIN_QUOTA = 1_000
 MIN_SHARES, MAX_SHARES = 2, 262_144
+MIN_MEMORY = 6 * 1024 * 1024
+"""Docker refuses a lower limit (``linuxMinMemory`` in moby's daemon/daemon_unix.go)."""
 
 GUARANTEED, BURSTABLE, BEST_EFFORT = "Guaranteed", "Burstable", "BestEffort"
 GUARANTEED_OOM_SCORE, BEST_EFFORT_OOM_SCORE = -997, 1000
@@ -44,11 +47,21 @@ def cpu_quota(container: Container) -> int:
     return max(MIN_QUOTA, milli * CPU_PERIOD // 1000) if milli else 0
 
 
+def container_resources(container: Container) -> Resources:
+    """What the engine is asked to give the container."""
+    limit = memory_bytes(container.resources.limits)
+    return Resources(cpu_shares(container), cpu_quota(container), max(MIN_MEMORY, limit) if limit else 0)
+
+
 def qos_class(pod: Pod) -> str:
-    """Guaranteed when every container has equal requests and limits of CPU and memory, BestEffort without any."""
+    """Guaranteed when every container has equal requests and limits of CPU and memory, BestEffort without any; a pod
+    with resources of its own goes by those (KEP-2837)."""
     any_set, guaranteed = False, True
-    for container in (*pod.spec.containers, *pod.spec.init_containers):
-        limits, requests = container.resources.limits, container.resources.requests
+    every = [container.resources for container in (*pod.spec.containers, *pod.spec.init_containers)]
+    if pod.spec.resources is not None and (pod.spec.resources.requests or pod.spec.resources.limits):
+        every = [pod.spec.resources]
+    for resources in every:
+        limits, requests = resources.limits, resources.requests
         for read in (cpu_milli, memory_bytes):
             limit = read(limits)
             request = read(requests) or limit

@@ -29,6 +29,8 @@ PULL_ERROR_SHOWN = 2.0
 
 SPEC_CHANGED = "SpecChanged"
 """Why a container was killed: its image in the pod's spec changed; it restarts whatever the policy."""
+RESIZED = "Resized"
+"""Why a container was killed: its resizePolicy wants a restart for what its resources are now; as with its image."""
 UNHEALTHY = "Unhealthy"
 """Why a container was killed: its liveness or startup probe failed."""
 
@@ -40,7 +42,7 @@ def wants_restart(pod: Pod, container: Container, info: ContainerInfo, seen: Obs
         return False
     if is_sidecar(container):
         return True
-    if seen.killed.get(info.id) == SPEC_CHANGED:
+    if seen.killed.get(info.id) in (SPEC_CHANGED, RESIZED):
         return True
     if pod.spec.restart_policy == "Never":
         return False

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from agent.pods.observed import CrashBackoff, Ending, Failure, Health, Moment, Observed, Pull
+from agent.pods.observed import CrashBackoff, Ending, Failure, Health, Moment, Observed, Pull, Resize
 from agent.pods.restarts import adopted_backoff, deletion_deadline, monotonic_of
-from agent.runtime.base import ContainerInfo, PodIdentity, Sandbox, State
+from agent.runtime.base import ContainerInfo, PodIdentity, Resources, Sandbox, State
 from shared.api.meta import JSON
 from shared.api.pod import ContainerStatus, Pod
 
@@ -54,6 +54,10 @@ class PodState:
     post_start_failed: set[str] = field(default_factory=set)
     pre_stopped: set[str] = field(default_factory=set)
     """Containers whose preStop hook has begun: it is run once."""
+    desired: Pod | None = None
+    """The object as it is wanted, where it asks for other resources than this node has set aside: those ``pod`` has."""
+    resize: Resize = Resize()
+    asked: dict[str, Resources] = field(default_factory=dict)
     static: bool = False
     """The pod is this host's own, out of a file."""
     mirror: Pod | None = None
@@ -99,6 +103,8 @@ class PodState:
             ending=self.ending,
             post_start=frozenset(self.post_start),
             post_start_failed=frozenset(self.post_start_failed),
+            resize=self.resize,
+            asked=dict(self.asked),
         )
 
     def _grace(self, now: Moment) -> float | None:
@@ -200,7 +206,7 @@ class PodState:
     def forget(self, container_id: str) -> ContainerInfo | None:
         """Drop a container that is being removed by us."""
         info = self.containers.pop(container_id, None)
-        for known in (self.ended, self.start_errors, self.health, self.killed, self.stopping):
+        for known in (self.ended, self.start_errors, self.health, self.killed, self.stopping, self.asked):
             known.pop(container_id, None)
         self.vanished.discard(container_id)
         self.announced.discard(container_id)

@@ -8,16 +8,19 @@ keeps them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agent.pods.observed import POD, Failure, Moment, Observed, PullState, is_sidecar, spec_hash
+from agent.pods.observed import POD, Failure, Moment, Observed, PullState, Resize, is_sidecar, spec_hash
 from agent.pods.phase import FAILED, SUCCEEDED, TERMINAL, phase
+from agent.pods.resizes import told_resources
 from agent.pods.resources import qos_class
 from agent.pods.restarts import PULL_ERROR_SHOWN, waits, wants_restart
 from agent.runtime.base import ContainerInfo, State
 from shared.api.meta import JSON, timestamp
 from shared.api.pod import Container, EphemeralContainer, Pod
+from shared.api.resizing import ERROR, RESIZE_IN_PROGRESS, RESIZE_PENDING
 
 DISRUPTION_TARGET = "DisruptionTarget"
 READY_TO_START, INITIALIZED, READY, CONTAINERS_READY = (
@@ -130,6 +133,9 @@ def _container_status(pod: Pod, container: Container, seen: Observed, now: Momen
     status["imageID"] = _image_id(container, latest, seen)
     if latest is not None:
         status["containerID"] = f"docker://{latest.id}"
+        status["resources"] = told_resources(container, latest, seen)
+        if container.resources.requests:
+            status["allocatedResources"] = dict(container.resources.requests)
     status["started"] = started
     return status
 
@@ -223,6 +229,7 @@ def _conditions(
         (READY, *_ready(pod, containers_ready)),
         (CONTAINERS_READY, *containers_ready),
     ]
+    wanted += _resize_conditions(seen.resize)
     if seen.ending is not None and seen.ending.disruption:
         wanted.append((DISRUPTION_TARGET, True, "TerminationByKubelet", seen.ending.message))
     known: dict[str, tuple[str, str]] = {}
@@ -230,20 +237,32 @@ def _conditions(
         if before.last_transition_time is not None:
             known[before.type] = (before.status, timestamp(before.last_transition_time))
     for told in previous["conditions"] if previous is not None else ():
-        known[told["type"]] = (told["status"], told["lastTransitionTime"])
+        if "status" in told:
+            known[told["type"]] = (told["status"], told["lastTransitionTime"])
+    generations = {RESIZE_PENDING: seen.resize.pending_generation, RESIZE_IN_PROGRESS: seen.resize.generation}
     conditions = []
     for kind, holds, reason, message in wanted:
         value = "True" if holds else "False"
         status, since = known.get(kind, ("", ""))
         changed = since if status == value else timestamp(now.wall)
         condition: JSON = {"type": kind}
-        if pod.metadata.generation:
-            condition["observedGeneration"] = pod.metadata.generation
+        if generation := generations.get(kind) or pod.metadata.generation:
+            condition["observedGeneration"] = generation
         condition |= {"status": value, "lastProbeTime": None, "lastTransitionTime": changed}
         # null takes away what an earlier status said
         condition |= {"reason": reason or None, "message": message or None}
         conditions.append(condition)
-    return conditions
+    shown = known.keys() | {before.type for before in pod.status.conditions}
+    gone = generations.keys() & shown - {kind for kind, *_ in wanted}
+    return conditions + [{"type": kind, "$patch": "delete"} for kind in sorted(gone)]
+
+
+def _resize_conditions(resize: Resize) -> Iterable[tuple[str, bool, str, str]]:
+    """Only while there is something to say; SetPodResizePendingCondition and the like in pkg/kubelet/status."""
+    if resize.pending:
+        yield RESIZE_PENDING, True, resize.pending, resize.message
+    if resize.generation:
+        yield RESIZE_IN_PROGRESS, True, ERROR if resize.error else "", resize.error
 
 
 Verdict = tuple[bool, str, str]

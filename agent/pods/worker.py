@@ -24,6 +24,7 @@ from agent.pods.plan import (
     PublishPorts,
     RemoveContainers,
     RemoveSandboxes,
+    ResizeContainer,
     StartContainer,
     Step,
     StopContainers,
@@ -32,7 +33,7 @@ from agent.pods.probes import ProbeKind, Verdict
 from agent.pods.restarts import STEP_BACKOFF, active_seconds_left
 from agent.pods.state import PodState
 from agent.pods.status import pod_status
-from agent.pods.steps import containers, images, sandbox, teardown
+from agent.pods.steps import containers, images, resize, sandbox, teardown
 from agent.pods.steps.base import StepFailed, Tools, Work
 from agent.pods.volumes.base import VolumeFailure
 from agent.runtime.base import RuntimeFailure, State
@@ -69,6 +70,8 @@ class PodWorker:
             self._expire(state, now)
             seen = state.picture(now)
             plan = decide(state.pod, seen, now)
+            if state.resize.generation and resize.complete(self._tools, state, seen):
+                seen = state.picture(now)
             if not plan.steps or any(isinstance(step, _TEARDOWN) for step in plan.steps):
                 self._report(state, seen, now)  # before containers are removed, while there is something to say
             if not plan.steps:
@@ -178,6 +181,8 @@ class PodWorker:
             return False
         elif isinstance(step, EnsureImage):
             return await images.ensure_image(work, step, pod, container)
+        elif isinstance(step, ResizeContainer):
+            await resize.resize_container(work, step, pod, container)
         else:
             await containers.start_container(work, step, pod, container)
         return True

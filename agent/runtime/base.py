@@ -68,6 +68,18 @@ class Sandbox:
 
 
 @dataclass(frozen=True, slots=True)
+class Resources:
+    """What a container may take of its host."""
+
+    cpu_shares: int = 2
+    """Its weight where processors are short."""
+    cpu_quota: int = 0
+    """Microseconds per 100 ms period; 0 for no limit."""
+    memory_bytes: int = 0
+    """0 for no limit. There is no swap beyond it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerInfo:
     """A container as observed. ``attempt`` counts from 0: restart number in this pod."""
 
@@ -87,6 +99,8 @@ class ContainerInfo:
     error: str = ""
     spec_hash: str = ""
     init: bool = False
+    resources: Resources = Resources()
+    """What it may take now, as the engine has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +177,7 @@ class ContainerSpec:
     spec_hash: str
     hostname: str = ""
     """The pod's hostname, set in the container after start where its sandbox came from the warm pool."""
-    cpu_shares: int = 2
-    cpu_quota: int = 0
-    """Microseconds per 100 ms period; 0 for no limit."""
-    memory_bytes: int = 0
+    resources: Resources = Resources()
     oom_score_adj: int | None = None
     host_network: bool = False
     init: bool = False
@@ -351,6 +362,15 @@ class Runtime(Protocol):
 
     async def start_container(self, container_id: str, hostname: str = "") -> None:
         """Start; with ``hostname``, set it in the container's UTS namespace right after."""
+        ...
+
+    async def update_container(self, container_id: str, resources: Resources) -> None:
+        """Change what a running container may take; a limit is never taken away."""
+        ...
+
+    async def memory_usage(self, container_id: str) -> int:
+        """Bytes that a running container has in use, without what the kernel would give up at once. Raises
+        RuntimeFailure."""
         ...
 
     async def stop_container(self, container_id: str, grace_seconds: int) -> None:

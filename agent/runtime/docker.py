@@ -33,6 +33,7 @@ from agent.runtime.base import (
     ProcessStreams,
     RegistryAuth,
     RemoteProcess,
+    Resources,
     RuntimeFailure,
     RuntimeUnavailable,
     Sandbox,
@@ -42,9 +43,10 @@ from agent.runtime.docker_engine import DockerEngine, is_conflict
 from agent.runtime.docker_errors import status_of
 from agent.runtime.docker_options import DockerOptions
 from agent.runtime.docker_sizes import container_sizes
-from agent.runtime.docker_spec import container_body, probe_body, sandbox_body
+from agent.runtime.docker_spec import container_body, probe_body, resource_config, sandbox_body
 from agent.runtime.images import PresentImages, parse_reference
 from agent.runtime.orphans import Listed, Orphan, find_orphans
+from agent.usage import kernel
 from shared.work.backoff import Backoff
 from shared.work.clock import Clock, SystemClock
 
@@ -231,6 +233,17 @@ class DockerRuntime:
         if hostname:
             await self._engine.call("hostname", partial(_name_host, container_id, hostname))
 
+    async def update_container(self, container_id: str, resources: Resources) -> None:
+        await self._engine.call("update", partial(_update, container_id, resource_config(resources)), write=True)
+
+    async def memory_usage(self, container_id: str) -> int:
+        """By the kernel's word: the daemon has none for a container in another's network."""
+        process_id = await self.process_id(container_id)
+        try:
+            return (await asyncio.to_thread(lambda: kernel.group_of(process_id).read())).memory
+        except OSError as error:
+            raise RuntimeFailure(f"the memory of container {container_id[:12]} cannot be read: {error}") from error
+
     async def stop_container(self, container_id: str, grace_seconds: int) -> None:
         grace = max(0, grace_seconds)
         async with self._stops:
@@ -343,6 +356,17 @@ class DockerRuntime:
 
 def _start(container_id: str, client: APIClient) -> None:
     client.start(container_id)
+
+
+def _update(container_id: str, config: _Document, client: APIClient) -> None:
+    client.update_container(
+        container_id,
+        cpu_shares=config["CpuShares"],
+        cpu_period=config.get("CpuPeriod"),
+        cpu_quota=config.get("CpuQuota"),
+        mem_limit=config.get("Memory"),
+        memswap_limit=config.get("MemorySwap"),
+    )
 
 
 def _rename(container_id: str, name: str, client: APIClient) -> None:

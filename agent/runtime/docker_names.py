@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.runtime.base import ContainerInfo, ContainerSpec, PodIdentity, Sandbox, State
+from agent.runtime.base import ContainerInfo, ContainerSpec, PodIdentity, Resources, Sandbox, State
 from agent.runtime.docker_errors import clean_message
 
 NODE = "dev.longboat.node"
@@ -151,4 +151,11 @@ def read_container(inspected: Mapping[str, Any]) -> ContainerInfo:
         error=clean_message(error) if error else "",
         spec_hash=labels.get(SPEC_HASH, ""),
         init=labels.get(INIT) == "true",
+        resources=_read_resources(inspected["HostConfig"]),
+    )
+
+
+def _read_resources(config: Mapping[str, Any]) -> Resources:
+    return Resources(
+        int(config.get("CpuShares") or 0), int(config.get("CpuQuota") or 0), int(config.get("Memory") or 0)
     )

@@ -8,12 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from agent.runtime import docker_names as names
-from agent.runtime.base import ContainerSpec, Mount, SandboxSpec
+from agent.runtime.base import ContainerSpec, Mount, Resources, SandboxSpec
 from agent.runtime.docker_options import DockerOptions
 from agent.runtime.docker_security import namespace_config, security_config
 
-LEAST_MEMORY = 6 * 1024 * 1024
-"""The daemon refuses a lower limit (``linuxMinMemory`` in moby's daemon/daemon_unix.go)."""
 PERIOD = 100_000
 SANDBOX_OOM_SCORE = -998
 """The kubelet's for a sandbox: killing it would take the network of all the pod's containers."""
@@ -73,16 +71,11 @@ def container_body(spec: ContainerSpec, *, node: str, options: DockerOptions, ne
             "Config": {"max-size": options.log_max_size, "max-file": str(options.log_max_file)},
         },
         "RestartPolicy": {"Name": "no"},
-        "CpuShares": max(2, spec.cpu_shares),
+        **resource_config(spec.resources),
         "Mounts": [_mount(mount) for mount in spec.mounts],
     }
     if options.pids > 0:
         host_config["PidsLimit"] = options.pids
-    if spec.cpu_quota > 0:
-        host_config |= {"CpuQuota": spec.cpu_quota, "CpuPeriod": PERIOD}
-    if spec.memory_bytes > 0:
-        limit = max(LEAST_MEMORY, spec.memory_bytes)
-        host_config |= {"Memory": limit, "MemorySwap": limit}
     if spec.oom_score_adj is not None and (spec.oom_score_adj >= 0 or negative_scores):
         host_config["OomScoreAdj"] = spec.oom_score_adj
     body: dict[str, Any] = {
@@ -103,6 +96,17 @@ def container_body(spec: ContainerSpec, *, node: str, options: DockerOptions, ne
     if spec.working_dir:
         body["WorkingDir"] = spec.working_dir
     return body
+
+
+def resource_config(resources: Resources) -> dict[str, Any]:
+    """Of a new container, and of ``POST /containers/ID/update``. Memory and the swap beyond it are one figure, so that
+    either may be raised and lowered in one request."""
+    found: dict[str, Any] = {"CpuShares": max(2, resources.cpu_shares)}
+    if resources.cpu_quota > 0:
+        found |= {"CpuQuota": resources.cpu_quota, "CpuPeriod": PERIOD}
+    if resources.memory_bytes > 0:
+        found |= {"Memory": resources.memory_bytes, "MemorySwap": resources.memory_bytes}
+    return found
 
 
 def probe_body(*, node: str, image: str, command: str) -> dict[str, Any]:

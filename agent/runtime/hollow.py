@@ -27,6 +27,7 @@ from agent.runtime.base import (
     ProcessStreams,
     RegistryAuth,
     RemoteProcess,
+    Resources,
     RuntimeFailure,
     RuntimeUnavailable,
     Sandbox,
@@ -85,6 +86,8 @@ class HollowRuntime:
         """Containers by name that cannot be started, with the engine's message."""
         self.ignores_term: set[str] = set()
         """Containers by name that end only when they are killed."""
+        self.memory: dict[str, int] = {}
+        """Bytes that containers have in use, by id, where it is more than none."""
         self.exec_results: dict[str, ExecResult] = {}
         """What exec gives, by container name; else exit code 0."""
         self.available = True
@@ -228,7 +231,7 @@ class HollowRuntime:
         self.containers[container_id] = ContainerInfo(
             id=container_id, pod=spec.pod, name=spec.name, attempt=spec.attempt, sandbox_id=spec.sandbox_id,
             state=State.CREATED, image=spec.image, image_id=self.images[spec.image].id, created_at=self._clock.now(),
-            spec_hash=spec.spec_hash, init=spec.init,
+            spec_hash=spec.spec_hash, init=spec.init, resources=spec.resources,
         )  # fmt: skip
         return container_id
 
@@ -245,6 +248,17 @@ class HollowRuntime:
             raise RuntimeFailure(f"cannot join network of a non running container: {info.sandbox_id}")
         self.containers[container_id] = replace(info, state=State.RUNNING, started_at=self._clock.now())
         self._tell("start", container_id, info.pod.uid)
+
+    async def update_container(self, container_id: str, resources: Resources) -> None:
+        await self._call("update_container")
+        info = self.containers.get(container_id)
+        if info is None:
+            raise RuntimeFailure(f"No such container: {container_id}")
+        self.containers[container_id] = replace(info, resources=resources)
+
+    async def memory_usage(self, container_id: str) -> int:
+        await self._call("memory_usage")
+        return self.memory.get(container_id, 0)
 
     async def stop_container(self, container_id: str, grace_seconds: int) -> None:
         await self._call("stop_container")

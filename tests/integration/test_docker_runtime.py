@@ -16,6 +16,7 @@ from agent.runtime.base import (
     LogOptions,
     Mount,
     PodIdentity,
+    Resources,
     RuntimeFailure,
     RuntimeUnavailable,
     SandboxSpec,
@@ -202,7 +203,7 @@ async def test_mount_of_a_path_that_is_not_there_is_refused(runtime, pod):
 
 async def test_limits_are_set_and_memory_beyond_them_is_oom_killed(runtime, pod, docker_engine):
     spec = dataclasses.replace(
-        spec_of(pod, "x=a; while :; do x=$x$x; done"), memory_bytes=16 << 20, cpu_quota=50_000, cpu_shares=512
+        spec_of(pod, "x=a; while :; do x=$x$x; done"), resources=Resources(512, 50_000, 16 << 20)
     )
     container = await runtime.create_container(spec)
     host_config = subprocess.run(

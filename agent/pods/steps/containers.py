@@ -13,7 +13,7 @@ from agent.pods.gate import Urgency
 from agent.pods.hostnames import pod_hostname
 from agent.pods.observed import spec_hash
 from agent.pods.plan import StartContainer, StopContainers
-from agent.pods.resources import cpu_quota, cpu_shares, memory_bytes, oom_score_adj
+from agent.pods.resources import container_resources, oom_score_adj
 from agent.pods.restarts import after_restart
 from agent.pods.security import leaves_traces
 from agent.pods.steps.base import StepFailed, Work
@@ -82,7 +82,9 @@ async def _create(work: Work, step: StartContainer, pod: Pod, container: Contain
         created_at=tools.clock.now(),
         spec_hash=spec.spec_hash,
         init=step.init,
+        resources=spec.resources,
     )
+    state.asked[container_id] = spec.resources
     state.prune()
     metrics.START_SECONDS.labels("create").observe(tools.clock.monotonic() - began)
     tools.events.normal(pod, "Created", f"Created container: {container.name}", container.name)
@@ -163,9 +165,7 @@ async def _spec(work: Work, step: StartContainer, pod: Pod, container: Container
         mounts=mounts,
         spec_hash=spec_hash(container),
         hostname=hostname if foreign else "",
-        cpu_shares=cpu_shares(container),
-        cpu_quota=cpu_quota(container),
-        memory_bytes=memory_bytes(container.resources.limits),
+        resources=container_resources(container),
         oom_score_adj=oom_score_adj(pod, container, tools.node.memory_bytes),
         host_network=pod.spec.host_network,
         init=step.init,

@@ -23,10 +23,9 @@ CONTAINERS: Mapping[str, Fields] = {
     "Container": {
         **_SHARED,
         **acted(livenessProbe="Probe", readinessProbe="Probe", startupProbe="Probe", ports="ContainerPort",
-                lifecycle="Lifecycle"),
+                resizePolicy="ContainerResizePolicy", lifecycle="Lifecycle"),
         **acted("restartPolicy", note="Always, of an init container (a sidecar)"),
         **warned("containers restart by the pod's restartPolicy", "restartPolicyRules"),
-        **warned("the resources of a running pod cannot be changed yet", "resizePolicy"),
     },
     "EphemeralContainer": {
         **_SHARED,
@@ -36,6 +35,7 @@ CONTAINERS: Mapping[str, Fields] = {
             "restartPolicy", "restartPolicyRules",
         ),
     },
+    "ContainerResizePolicy": acted("resourceName", "restartPolicy"),
     "EnvVar": acted("name", "value", valueFrom="EnvVarSource"),
     "EnvVarSource": {
         **acted(

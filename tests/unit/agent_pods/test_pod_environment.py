@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from agent.pods.env import ConfigError, Objects, command_line, environment, references
 from agent.pods.expansion import expand
-from agent.pods.resources import cpu_quota, cpu_shares, oom_score_adj, qos_class
+from agent.pods.resources import container_resources, oom_score_adj, qos_class
 from agent.pods.status import NodeFacts
+from agent.runtime.base import Resources
 from shared.api.core import ConfigMap, Secret
 from shared.api.pod import Container, Pod
 
@@ -203,19 +204,23 @@ def container(requests: dict[str, str] | None = None, limits: dict[str, str] | N
 
 
 @pytest.mark.parametrize(
-    ("requests", "limits", "shares", "quota"),
+    ("requests", "limits", "expected"),
     [
-        ({}, {}, 2, 0),
-        ({"cpu": "1m"}, {}, 2, 0),
-        ({"cpu": "250m"}, {}, 256, 0),
-        ({"cpu": "1"}, {"cpu": "2"}, 1024, 200_000),
-        ({}, {"cpu": "500m"}, 512, 50_000),
-        ({}, {"cpu": "5m"}, 5, 1_000),
-        ({"cpu": "1000"}, {}, 262_144, 0),
+        ({}, {}, (2, 0, 0)),
+        ({"cpu": "1m"}, {}, (2, 0, 0)),
+        ({"cpu": "250m"}, {}, (256, 0, 0)),
+        ({"cpu": "1"}, {"cpu": "2"}, (1024, 200_000, 0)),
+        ({}, {"cpu": "500m"}, (512, 50_000, 0)),
+        ({}, {"cpu": "5m"}, (5, 1_000, 0)),
+        ({"cpu": "1000"}, {}, (262_144, 0, 0)),
+        ({"memory": "1Gi"}, {"memory": "2Gi"}, (2, 0, 2 << 30)),
+        ({}, {"memory": "1Mi"}, (2, 0, 6 << 20)),
     ],
 )
-def test_cpu(requests: dict[str, str], limits: dict[str, str], shares: int, quota: int) -> None:
-    assert (cpu_shares(container(requests, limits)), cpu_quota(container(requests, limits))) == (shares, quota)
+def test_what_the_engine_is_asked_for(
+    requests: dict[str, str], limits: dict[str, str], expected: tuple[int, int, int]
+) -> None:
+    assert container_resources(container(requests, limits)) == Resources(*expected)
 
 
 FULL = {"cpu": "1", "memory": "1Gi"}

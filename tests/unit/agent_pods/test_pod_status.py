@@ -82,6 +82,7 @@ def test_a_running_pod_in_full() -> None:
                 "image": "app:1",
                 "imageID": "docker://sha256:1",
                 "containerID": "docker://c-0",
+                "resources": {},
                 "started": True,
             }
         ],

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from agent.runtime.base import ContainerSpec, Mount, Namespaces, PodIdentity, SandboxSpec, Security
+from agent.runtime.base import ContainerSpec, Mount, Namespaces, PodIdentity, Resources, SandboxSpec, Security
 from agent.runtime.docker_options import DockerOptions
 from agent.runtime.docker_spec import container_body, sandbox_body
 
@@ -48,10 +48,9 @@ def test_command_and_args(command, args, entrypoint, cmd):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"memory_bytes": 64 << 20}, {"Memory": 64 << 20, "MemorySwap": 64 << 20}),
-        ({"memory_bytes": 1}, {"Memory": 6 << 20, "MemorySwap": 6 << 20}),
-        ({"cpu_quota": 50_000}, {"CpuQuota": 50_000, "CpuPeriod": 100_000}),
-        ({"cpu_shares": 0}, {"CpuShares": 2}),
+        ({"resources": Resources(memory_bytes=64 << 20)}, {"Memory": 64 << 20, "MemorySwap": 64 << 20}),
+        ({"resources": Resources(cpu_quota=50_000)}, {"CpuQuota": 50_000, "CpuPeriod": 100_000}),
+        ({"resources": Resources(cpu_shares=0)}, {"CpuShares": 2}),
         ({"oom_score_adj": 1000}, {"OomScoreAdj": 1000}),
         ({"oom_score_adj": -5, "tty": True}, {"OomScoreAdj": -5}),
     ],

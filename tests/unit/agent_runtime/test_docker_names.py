@@ -36,6 +36,7 @@ def inspected(**state: object) -> dict[str, object]:
     return {
         "Id": "c1", "Name": "/x", "Image": "sha256:1", "Created": "2026-11-23T04:29:51.312284123Z",
         "Config": {"Labels": names.container_labels("n", spec), "Image": "i:1"}, "State": base | state,
+        "HostConfig": {"CpuShares": 512, "CpuQuota": 50_000, "Memory": 64 << 20, "MemorySwap": 64 << 20},
     }  # fmt: skip
 
 
