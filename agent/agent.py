@@ -257,11 +257,13 @@ class _Agent:
             await collector.pulled(name, image)
             self._registration.images_may_have_changed()
 
+        recursive_read_only = tuple(map(int, info.api_version.split("."))) >= RECURSIVE_READ_ONLY
         node = NodeFacts(
             self._node_name,
             self._registration.internal_ip,
             cpu_milli=allocatable_cpu(info, self._settings.reserves),
             memory_bytes=allocatable_memory(info, self._settings.reserves),
+            recursive_read_only=recursive_read_only,
         )
         return Dispatcher(
             node=node,
@@ -278,7 +280,7 @@ class _Agent:
             note_pull=note_pull,
             abilities=Abilities(
                 app_armor="apparmor" in info.security_options,
-                recursive_read_only=tuple(map(int, info.api_version.split("."))) >= RECURSIVE_READ_ONLY,
+                recursive_read_only=recursive_read_only,
                 unsafe_sysctls=self._settings.unsafe_sysctls,
             ),
         )

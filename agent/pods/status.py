@@ -19,7 +19,7 @@ from agent.pods.resources import qos_class
 from agent.pods.restarts import PULL_ERROR_SHOWN, waits, wants_restart
 from agent.runtime.base import ContainerInfo, State
 from shared.api.meta import JSON, timestamp
-from shared.api.pod import Container, EphemeralContainer, Pod
+from shared.api.pod import Container, EphemeralContainer, Pod, VolumeMount
 from shared.api.resizing import ERROR, RESIZE_IN_PROGRESS, RESIZE_PENDING
 
 DISRUPTION_TARGET = "DisruptionTarget"
@@ -38,6 +38,8 @@ class NodeFacts:
     host_ip: str
     cpu_milli: int = 0
     memory_bytes: int = 0
+    recursive_read_only: bool = False
+    """Whether its engine can make all mounts below a read-only one read-only."""
 
 
 def pod_status(pod: Pod, seen: Observed, node: NodeFacts, now: Moment, previous: JSON | None = None) -> JSON:
@@ -46,8 +48,8 @@ def pod_status(pod: Pod, seen: Observed, node: NodeFacts, now: Moment, previous:
     ``previous`` is what was reported last, which the object may not show yet: times that did not change are from it.
     """
     current = phase(pod, seen)
-    inits = [_container_status(pod, c, seen, now, init=True) for c in pod.spec.init_containers]
-    mains = [_container_status(pod, c, seen, now, init=False) for c in pod.spec.containers]
+    inits = [_container_status(pod, c, seen, node, now, init=True) for c in pod.spec.init_containers]
+    mains = [_container_status(pod, c, seen, node, now, init=False) for c in pod.spec.containers]
     status: JSON = {"phase": current, "conditions": _conditions(pod, seen, current, inits, mains, now, previous)}
     if seen.ending is not None:
         status |= {"reason": seen.ending.reason, "message": seen.ending.message}
@@ -63,7 +65,7 @@ def pod_status(pod: Pod, seen: Observed, node: NodeFacts, now: Moment, previous:
     if inits:
         status["initContainerStatuses"] = inits
     status["containerStatuses"] = mains
-    if ephemeral := [_ephemeral_status(pod, c, seen, now) for c in pod.spec.ephemeral_containers]:
+    if ephemeral := [_ephemeral_status(pod, c, seen, node, now) for c in pod.spec.ephemeral_containers]:
         status["ephemeralContainerStatuses"] = ephemeral
     status["qosClass"] = qos_class(pod)
     return status
@@ -104,7 +106,9 @@ def _address(pod: Pod, seen: Observed, node: NodeFacts) -> str:
 # --- containers ---------------------------------------------------------------------------------------------
 
 
-def _container_status(pod: Pod, container: Container, seen: Observed, now: Moment, *, init: bool) -> JSON:
+def _container_status(
+    pod: Pod, container: Container, seen: Observed, node: NodeFacts, now: Moment, *, init: bool
+) -> JSON:
     instances = seen.instances(container.name)
     latest = instances[0] if instances else None
     waiting = _waiting(pod, container, latest, seen, now)
@@ -136,15 +140,30 @@ def _container_status(pod: Pod, container: Container, seen: Observed, now: Momen
         status["resources"] = told_resources(container, latest, seen)
         if container.resources.requests:
             status["allocatedResources"] = dict(container.resources.requests)
+        if (user := latest.user) is not None:
+            groups = {"supplementalGroups": list(user.groups)} if user.groups else {}
+            status["user"] = {"linux": {"uid": user.uid, "gid": user.gid, **groups}}
+    if mounts := [_mount_status(mount, node) for mount in container.volume_mounts]:
+        status["volumeMounts"] = mounts
     status["started"] = started
     return status
 
 
-def _ephemeral_status(pod: Pod, container: EphemeralContainer, seen: Observed, now: Moment) -> JSON:
+def _ephemeral_status(pod: Pod, container: EphemeralContainer, seen: Observed, node: NodeFacts, now: Moment) -> JSON:
     """Nothing probes it, and no readiness waits for it."""
-    status = _container_status(pod, container, seen, now, init=False)
+    status = _container_status(pod, container, seen, node, now, init=False)
     del status["started"]
     return status | {"ready": False}
+
+
+def _mount_status(mount: VolumeMount, node: NodeFacts) -> JSON:
+    """Whether what is mounted below it is read-only too is told of read-only mounts (KEP-3857)."""
+    told: JSON = {"name": mount.name, "mountPath": mount.mount_path}
+    if mount.read_only:
+        wanted = mount.recursive_read_only
+        strict = wanted == "Enabled" or (wanted == "IfPossible" and node.recursive_read_only)
+        told |= {"readOnly": True, "recursiveReadOnly": "Enabled" if strict else "Disabled"}
+    return told
 
 
 def _image_id(container: Container, latest: ContainerInfo | None, seen: Observed) -> str:

@@ -80,6 +80,15 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessUser:
+    """Who a process is, by numbers."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerInfo:
     """A container as observed. ``attempt`` counts from 0: restart number in this pod."""
 
@@ -101,6 +110,8 @@ class ContainerInfo:
     init: bool = False
     resources: Resources = Resources()
     """What it may take now, as the engine has it."""
+    user: ProcessUser | None = None
+    """Who its first process was when it began, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,8 +371,9 @@ class Runtime(Protocol):
         """Create, not start; its id. If one of the same pod, name and attempt exists, that one's id."""
         ...
 
-    async def start_container(self, container_id: str, hostname: str = "") -> None:
-        """Start; with ``hostname``, set it in the container's UTS namespace right after."""
+    async def start_container(self, container_id: str, hostname: str = "") -> ProcessUser | None:
+        """Start; with ``hostname``, set it in the container's UTS namespace right after. Who its process is, where that
+        is known."""
         ...
 
     async def update_container(self, container_id: str, resources: Resources) -> None:

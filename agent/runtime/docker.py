@@ -31,6 +31,7 @@ from agent.runtime.base import (
     LogOptions,
     PodIdentity,
     ProcessStreams,
+    ProcessUser,
     RegistryAuth,
     RemoteProcess,
     Resources,
@@ -38,12 +39,14 @@ from agent.runtime.base import (
     RuntimeUnavailable,
     Sandbox,
     SandboxSpec,
+    State,
 )
 from agent.runtime.docker_engine import DockerEngine, is_conflict
 from agent.runtime.docker_errors import status_of
 from agent.runtime.docker_options import DockerOptions
 from agent.runtime.docker_sizes import container_sizes
 from agent.runtime.docker_spec import container_body, probe_body, resource_config, sandbox_body
+from agent.runtime.docker_users import read_user
 from agent.runtime.images import PresentImages, parse_reference
 from agent.runtime.orphans import Listed, Orphan, find_orphans
 from agent.usage import kernel
@@ -53,6 +56,10 @@ from shared.work.clock import Clock, SystemClock
 logger = logging.getLogger(__name__)
 _RECONNECT = Backoff(0.2, 10.0)
 _Document = dict[str, Any]
+_GONE = ContainerInfo(
+    "", PodIdentity("", "", ""), "", 0, "", State.EXITED, "", "", datetime.fromtimestamp(0, UTC)
+)  # fmt: skip
+"""Of a container that went away between the list and the look at it."""
 
 
 class DockerRuntime:
@@ -105,8 +112,9 @@ class DockerRuntime:
         return [names.read_sandbox(one) for one in found]
 
     async def list_containers(self, pod_uid: str = "") -> Sequence[ContainerInfo]:
-        found = await self._inspect_all([names.CONTAINER, f"{names.POD_UID}={pod_uid}" if pod_uid else names.POD_UID])
-        return [names.read_container(one) for one in found]
+        listed = await self._list([names.CONTAINER, f"{names.POD_UID}={pod_uid}" if pod_uid else names.POD_UID])
+        looks = (self._engine.call("inspect", partial(_read, one["Id"]), absent=_GONE) for one in listed)
+        return [info for info in await asyncio.gather(*looks) if info is not _GONE]
 
     async def container_sizes(self) -> Mapping[str, int]:
         return await container_sizes(self._engine, self._node)
@@ -227,11 +235,13 @@ class DockerRuntime:
             self._images.forget(spec.image)
             raise
 
-    async def start_container(self, container_id: str, hostname: str = "") -> None:
+    async def start_container(self, container_id: str, hostname: str = "") -> ProcessUser | None:
         """Raises RuntimeFailure with StartError when the command cannot be executed, else RunContainerError."""
         await self._engine.call("start", partial(_start, container_id), write=True)
-        if hostname:
-            await self._engine.call("hostname", partial(_name_host, container_id, hostname))
+        info: ContainerInfo = await self._engine.call(
+            "started", partial(_started, container_id, hostname), absent=_GONE
+        )
+        return info.user
 
     async def update_container(self, container_id: str, resources: Resources) -> None:
         await self._engine.call("update", partial(_update, container_id, resource_config(resources)), write=True)
@@ -354,6 +364,12 @@ class DockerRuntime:
         return [one for one in found if one is not None]
 
 
+def _read(container_id: str, client: APIClient) -> ContainerInfo:
+    found = client.inspect_container(container_id)
+    process_id = int(found["State"].get("Pid") or 0)
+    return names.read_container(found, read_user(process_id) if process_id else None)
+
+
 def _start(container_id: str, client: APIClient) -> None:
     client.start(container_id)
 
@@ -405,10 +421,16 @@ def _process_id(container_id: str, client: APIClient) -> int:
     return int(client.inspect_container(container_id)["State"].get("Pid") or 0)
 
 
-def _name_host(container_id: str, hostname: str, client: APIClient) -> None:
-    process_id = _process_id(container_id, client)
-    if process_id == 0:
-        return  # it has ended already
+def _started(container_id: str, hostname: str, client: APIClient) -> ContainerInfo:
+    """Name the host of a container that has just been started, and look who it is."""
+    found = client.inspect_container(container_id)
+    process_id = int(found["State"].get("Pid") or 0)
+    if process_id and hostname:
+        _name_host(container_id, process_id, hostname)
+    return names.read_container(found, read_user(process_id) if process_id else None)
+
+
+def _name_host(container_id: str, process_id: int, hostname: str) -> None:
     try:
         set_hostname(process_id, hostname)
     except OSError as error:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.runtime.base import ContainerInfo, ContainerSpec, PodIdentity, Resources, Sandbox, State
+from agent.runtime.base import ContainerInfo, ContainerSpec, PodIdentity, ProcessUser, Resources, Sandbox, State
 from agent.runtime.docker_errors import clean_message
+from agent.runtime.docker_users import first_user
 
 NODE = "dev.longboat.node"
 POD_UID = "dev.longboat.pod.uid"
@@ -113,8 +114,8 @@ def read_sandbox(inspected: Mapping[str, Any]) -> Sandbox:
     )
 
 
-def read_container(inspected: Mapping[str, Any]) -> ContainerInfo:
-    """From the answer of an inspect.
+def read_container(inspected: Mapping[str, Any], user: ProcessUser | None = None) -> ContainerInfo:
+    """From the answer of an inspect. ``user`` is who its first process is now, if it runs.
 
     A container whose start failed stays ``created`` in Docker, with an exit code (126, 127, 128) and the error;
     here it has exited, else it would be started again and again under one attempt.
@@ -152,6 +153,7 @@ def read_container(inspected: Mapping[str, Any]) -> ContainerInfo:
         spec_hash=labels.get(SPEC_HASH, ""),
         init=labels.get(INIT) == "true",
         resources=_read_resources(inspected["HostConfig"]),
+        user=first_user(inspected["Config"].get("User") or "", inspected["HostConfig"].get("GroupAdd") or (), user),
     )
 
 

@@ -25,6 +25,7 @@ from agent.runtime.base import (
     LogOptions,
     PodIdentity,
     ProcessStreams,
+    ProcessUser,
     RegistryAuth,
     RemoteProcess,
     Resources,
@@ -235,7 +236,7 @@ class HollowRuntime:
         )  # fmt: skip
         return container_id
 
-    async def start_container(self, container_id: str, hostname: str = "") -> None:
+    async def start_container(self, container_id: str, hostname: str = "") -> ProcessUser | None:
         await self._call("start_container", self._latency.start)
         info = self.containers.get(container_id)
         if info is None:
@@ -248,6 +249,7 @@ class HollowRuntime:
             raise RuntimeFailure(f"cannot join network of a non running container: {info.sandbox_id}")
         self.containers[container_id] = replace(info, state=State.RUNNING, started_at=self._clock.now())
         self._tell("start", container_id, info.pod.uid)
+        return None
 
     async def update_container(self, container_id: str, resources: Resources) -> None:
         await self._call("update_container")

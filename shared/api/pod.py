@@ -411,6 +411,25 @@ class ContainerState(Struct, frozen=True, kw_only=True):
     terminated: ContainerStateTerminated | None = None
 
 
+class VolumeMountStatus(Struct, frozen=True, kw_only=True):
+    name: str
+    mount_path: str
+    read_only: bool = False
+    recursive_read_only: str = ""
+
+
+class LinuxContainerUser(Struct, frozen=True, kw_only=True):
+    """Who the first process of a container was when it began."""
+
+    uid: int
+    gid: int
+    supplemental_groups: tuple[int, ...] = ()
+
+
+class ContainerUser(Struct, frozen=True, kw_only=True):
+    linux: LinuxContainerUser | None = None
+
+
 class ContainerStatus(Struct, frozen=True, kw_only=True):
     name: str
     state: ContainerState = ContainerState()
@@ -425,6 +444,8 @@ class ContainerStatus(Struct, frozen=True, kw_only=True):
     """Requests that its node has set aside for it."""
     resources: ResourceRequirements | None = None
     """What it has, as far as its node knows."""
+    volume_mounts: tuple[VolumeMountStatus, ...] = ()
+    user: ContainerUser | None = None
 
 
 class PodIP(Struct, frozen=True, kw_only=True):

@@ -98,7 +98,7 @@ async def _start(work: Work, pod: Pod, container: Container, container_id: str) 
     foreign = sandbox is not None and not pod.spec.host_network and sandbox.hostname != hostname
     state.starting.add(container_id)
     try:
-        await tools.runtime.start_container(container_id, hostname if foreign else "")
+        user = await tools.runtime.start_container(container_id, hostname if foreign else "")
     except RuntimeUnavailable as error:
         state.stale = True
         raise StepFailed("RunContainerError", error.message) from error
@@ -114,7 +114,7 @@ async def _start(work: Work, pod: Pod, container: Container, container_id: str) 
         state.starting.discard(container_id)
     info = state.containers.get(container_id)
     if info is not None and info.state is State.CREATED:
-        started = replace(info, state=State.RUNNING, started_at=tools.clock.now())
+        started = replace(info, state=State.RUNNING, started_at=tools.clock.now(), user=user)
         state.containers[container_id] = started
     begin_post_start(work, pod, container, container_id)
     metrics.START_SECONDS.labels("start").observe(tools.clock.monotonic() - began)

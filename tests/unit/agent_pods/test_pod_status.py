@@ -10,7 +10,7 @@ from agent.pods.observed import CrashBackoff, Ending, Failure, Health, Moment, O
 from agent.pods.phase import phase
 from agent.pods.reports import same_status
 from agent.pods.status import NodeFacts, go_duration, pod_status
-from agent.runtime.base import ContainerInfo, PodIdentity, Sandbox, State
+from agent.runtime.base import ContainerInfo, PodIdentity, ProcessUser, Sandbox, State
 from shared.api.pod import Container, Pod, PodStatus
 
 WALL = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -298,3 +298,43 @@ def test_the_same_status_is_known_on_the_object_whatever_others_added() -> None:
     assert same_status(msgspec.convert(tree, PodStatus), status)
     tree["conditions"][2]["status"] = "False"
     assert not same_status(msgspec.convert(tree, PodStatus), status)
+
+
+@pytest.mark.parametrize(
+    ("mount", "possible", "expected"),
+    [
+        ({}, True, {}),
+        ({"readOnly": True}, True, {"readOnly": True, "recursiveReadOnly": "Disabled"}),
+        (
+            {"readOnly": True, "recursiveReadOnly": "IfPossible"},
+            False,
+            {"readOnly": True, "recursiveReadOnly": "Disabled"},
+        ),
+        (
+            {"readOnly": True, "recursiveReadOnly": "IfPossible"},
+            True,
+            {"readOnly": True, "recursiveReadOnly": "Enabled"},
+        ),
+        ({"readOnly": True, "recursiveReadOnly": "Enabled"}, True, {"readOnly": True, "recursiveReadOnly": "Enabled"}),
+    ],
+)
+def test_mounts_are_told(mount: dict[str, Any], possible: bool, expected: dict[str, Any]) -> None:
+    made = {"name": "v", "mountPath": "/v"}
+    one = pod(containers=[{"name": "c", "image": "app:1", "volumeMounts": [made | mount]}])
+    node = NodeFacts("node-1", "192.0.2.7", recursive_read_only=possible)
+    for how in (seen(info()), Observed()):
+        [told] = pod_status(one, how, node, NOW)["containerStatuses"]
+        assert told["volumeMounts"] == [made | expected]
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        (None, None),
+        (ProcessUser(5, 0), {"linux": {"uid": 5, "gid": 0}}),
+        (ProcessUser(5, 6, (6, 7)), {"linux": {"uid": 5, "gid": 6, "supplementalGroups": [6, 7]}}),
+    ],
+)
+def test_users_are_told(user: ProcessUser | None, expected: Any) -> None:
+    [told] = pod_status(pod(), seen(info(user=user)), NODE, NOW)["containerStatuses"]
+    assert told.get("user") == expected
