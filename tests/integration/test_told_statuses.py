@@ -1,6 +1,9 @@
 """What statuses tell of real containers, also after the agent's restart; what is told of bad input, and its healing."""
 
+import io
 import json
+import subprocess
+import tarfile
 
 import pytest
 
@@ -75,6 +78,46 @@ def test_a_command_that_is_not_there(host):
     assert (found["reason"], found["exitCode"]) == ("StartError", 128)
     assert "/no/such/program" in found["message"]
     eventually(lambda: any("/no/such/program" in each for each in events(host, "commandless")), "an event", timeout=30)
+
+
+def made_image(host, name, program, change):
+    """An image in the host's daemon with one file, ``/program``."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo("program")
+        entry.mode, entry.size = 0o755, len(program)
+        tar.addfile(entry, io.BytesIO(program))
+    command = ["docker", "-H", host.docker_host, "import", "--change", change, "-", name]
+    subprocess.run(command, input=archive.getvalue(), check=True, capture_output=True, timeout=60)
+    return name
+
+
+def test_a_user_that_is_not_there(host):
+    image = made_image(host, "longboat-test/ghost:1", b"#!/program", "USER ghost")
+    apply(host, "ghost", image=image, command=["/program"])
+
+    def ended():
+        status = told(host, "ghost")
+        return status.get("lastState", {}).get("terminated") or status.get("state", {}).get("terminated")
+
+    found = eventually(ended, "a failed start", timeout=30, interval=0.1)
+    assert (found["reason"], found["exitCode"]) == ("StartError", 128)
+    words = "unable to find user ghost"
+    assert words in found["message"]
+    eventually(lambda: any(words in each for each in events(host, "ghost")), "an event", timeout=30)
+
+
+def test_an_image_for_another_machine(host):
+    """Engines of today start it, and it is its process that fails: the log says why."""
+    image = made_image(host, "longboat-test/alien:1", b"\x7fELF of another machine", 'CMD ["/program"]')
+    apply(host, "alien", image=image, command=["/program"])
+    eventually(
+        lambda: told(host, "alien").get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff",
+        "a crash loop", timeout=60, interval=0.1,
+    )  # fmt: skip
+    ended = told(host, "alien")["lastState"]["terminated"]
+    assert ended["exitCode"] != 0
+    assert "exec format error" in ended.get("message", "") + host.run("logs", "alien").stdout.decode()
 
 
 def test_an_image_that_is_not_there(host):
