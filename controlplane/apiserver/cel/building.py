@@ -16,7 +16,9 @@ from typing import Any
 from cel_expr_python import cel
 
 from controlplane.apiserver.cel import macros
+from controlplane.apiserver.cel.formatting import shown
 from controlplane.apiserver.cel.functions import Functions
+from controlplane.apiserver.cel.values import escaped
 from shared.api.meta import JSON
 
 TYPE = "\ue000type"
@@ -117,15 +119,24 @@ def _built(value: Any, path: Sequence[str]) -> Any:
                 "which matches field name path from root Object type"
             )
         out = {}
+        twins = _twins(value)
         for key, item in value.items():
             if not isinstance(key, str):
                 raise NotBuilt(f"map key {key!r} is not string")
-            if key != TYPE:
+            if key != TYPE and key not in twins:
                 out[key] = _built(item, (*path, key) if name is not None and path else path)
         return out
     if isinstance(value, list):
         return [_built(item, path) for item in value]
     return _scalar(value)
+
+
+def _twins(value: dict[Any, Any]) -> set[str]:
+    """Names under which expressions see a field a second time (``policies.expressions.visible``)."""
+    return {
+        name for key, item in value.items()
+        if isinstance(key, str) and (name := escaped(key)) and name != key and name in value and value[name] == item
+    }  # fmt: skip
 
 
 def _scalar(value: Any) -> Any:
@@ -137,8 +148,6 @@ def _scalar(value: Any) -> Any:
         return int(value) if value.is_integer() and abs(value) < 1 << 53 else value
     if isinstance(value, bytes | bytearray):
         return base64.b64encode(value).decode()
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, timedelta):
-        return f"{value.total_seconds():.9f}".rstrip("0").rstrip(".") + "s"
+    if isinstance(value, datetime | timedelta):
+        return shown(value)
     raise NotBuilt(f"a value of the type {type(value).__name__} cannot be written as JSON")

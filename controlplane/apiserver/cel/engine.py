@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from controlplane.apiserver.cel import optionals
+from controlplane.apiserver.cel import cost, optionals, spending
 from controlplane.apiserver.cel.macros import BadMacro, expanded
 from controlplane.apiserver.protobuf.wire import TooMany
 
@@ -28,10 +28,18 @@ MAX_EXPRESSION = 16 << 10
 MAX_WORK = 64 << 20
 """Characters that the loops of one expression may look at: how often they can run times the longest text."""
 
+MAX_VALUE = 64 << 20
+"""Characters and items of what one evaluation may make (``cost``)."""
+
+MAX_RESULT = 4 << 20
+"""Characters and items of the result of an evaluation, which other expressions may build on."""
+
+MAX_PASSED = 256 << 20
+"""Characters and items of what the loops of one expression may hand to functions, where that is not their item."""
+
 ITERATIONS = 10_000
 """Iterations of all loops of one evaluation: the library's own limit."""
 
-_LOOP = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(")
 _BOOL, _STRING, _DYN, _ERROR = "BOOL", "STRING", "DYN", "ERROR"
 
 
@@ -63,12 +71,13 @@ class Budget:
 class Program:
     """A compiled expression. ``result`` is the type's name: BOOL, STRING, INT, DYN where only a value tells."""
 
-    def __init__(self, source: str, text: str, expression: Any) -> None:
-        """``text`` is the source with its macros written out."""
+    def __init__(self, source: str, expression: Any, ours: Container[str]) -> None:
+        """``ours`` are the names of the functions that are not the library's."""
         self.source = source
         self.result: str = expression.return_type().name()
         self._expression = expression
-        self._loops = len(_LOOP.findall(text))
+        self._cost = cost.of(self.serialized, ours)
+        self._longest = len(source)
 
     @property
     def serialized(self) -> bytes:
@@ -79,22 +88,36 @@ class Program:
     def evaluate(self, variables: Mapping[str, Any], budget: Budget) -> Any:
         """The value, as Python has it. Raises CelError, OutOfBudget."""
         budget.spend()
-        if self._loops:
+        if self._cost.loops or self._cost.values > 1:
             self._check_work(variables.values())
+        spending.begin()
         try:
             found = self._expression.eval(data=variables)
         except RuntimeError as error:
+            if spending.is_over():
+                raise OutOfBudget("call cost exceeds limit") from error
             raise CelError(_message(error)) from error
+        if spending.is_over():
+            raise OutOfBudget("call cost exceeds limit")
         if found.type().name() == _ERROR:
             raise CelError(_message(found.plain_value()))
-        return found.plain_value()
+        value = found.plain_value()
+        if isinstance(value, dict | list) and sum(_size(value)) > MAX_RESULT:
+            raise OutOfBudget("the result is too large")
+        return value
 
-    def _check_work(self, values: Iterable[Any]) -> None:
-        items, longest = 1, 1
-        for value in values:
+    def _check_work(self, given: Collection[Any]) -> None:
+        items, longest = 1, self._longest
+        for value in given:
             count, text = _size(value)
             items, longest = items + count, max(longest, text)
-        if min(ITERATIONS, items**self._loops) * longest > MAX_WORK:
+        cost = self._cost
+        largest = max(items, longest)
+        # The library copies the list that map and filter have gathered for each item, and keeps every copy.
+        work = min(ITERATIONS, items**cost.loops) * cost.inside * (2 * largest if cost.joins else longest)
+        if work > MAX_WORK or largest * cost.values > MAX_VALUE:
+            raise OutOfBudget("call cost exceeds limit")
+        if cost.passes and min(ITERATIONS, items**cost.loops) * sum(map(spending.weight, given)) > MAX_PASSED:
             raise OutOfBudget("call cost exceeds limit")
 
 
@@ -109,12 +132,13 @@ def compiled(source: str, variables: Iterable[str], result: str = "", *, builds:
     names = tuple(sorted(variables))
     try:
         text = expanded(source, builds=builds)
-        program = Program(source, text, _environment(names, builds=builds).compile(text))
+        ours = _functions(builds=builds).names
+        program = Program(source, _environment(names, builds=builds).compile(text), ours)
         found = program.result
         if builds:
             found = _environment(names, builds=True, checked=True).compile(text).return_type().name()
         if optionals.can_be_in(text):
-            optionals.check(program.serialized, _functions(builds=builds).names)
+            optionals.check(program.serialized, ours)
     except RuntimeError as error:
         raise CelError(f"compilation failed: {_message(error)}") from error
     except (BadMacro, optionals.Misplaced, TooMany) as error:
@@ -172,7 +196,7 @@ def _message(error: Any) -> str:
 
 
 def _size(value: Any) -> tuple[int, int]:
-    """How many items a value has in all, and its longest text."""
+    """How many items a value has in all, and its longest text, keys of maps included."""
     items, longest = 0, 1
     waiting = [value]
     while waiting:
@@ -182,6 +206,7 @@ def _size(value: Any) -> tuple[int, int]:
         elif isinstance(found, dict):
             items += len(found)
             waiting += found.values()
+            waiting += found
         elif isinstance(found, list):
             items += len(found)
             waiting += found

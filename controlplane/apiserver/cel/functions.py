@@ -7,6 +7,8 @@ from typing import Any
 
 from cel_expr_python import cel
 
+from controlplane.apiserver.cel.spending import counted
+
 Function = Callable[..., Any]
 
 
@@ -21,7 +23,7 @@ class Functions:
         overloads.append(
             cel.Overload(
                 f"longboat_{name.replace('.', '_')}_{len(overloads)}",
-                return_type=returns, parameters=list(parameters), is_member=member, impl=function,
+                return_type=returns, parameters=list(parameters), is_member=member, impl=counted(function),
             )
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from cel_expr_python import cel
 
-from controlplane.apiserver.cel import authorization, building, named_formats, regex, semver
+from controlplane.apiserver.cel import authorization, building, formatting, images, macros, named_formats, regex, semver
 from controlplane.apiserver.cel.functions import Function, Functions
 from shared.api import quantity as quantities
 
@@ -42,6 +42,7 @@ def functions() -> Functions:
     _addresses(made)
     _url(made)
     semver.declare(made)
+    images.declare(made)
     building.declare_loops(made)
     named_formats.declare(made)
     authorization.declare(made)
@@ -71,6 +72,8 @@ def _sum(items: list[Any]) -> Any:
     total: Any = items[0] if items else 0
     for item in items[1:]:
         total = total + item
+    if isinstance(total, int) and not -(1 << 63) <= total < 1 << 64:
+        raise ValueError("integer overflow")
     return total
 
 
@@ -95,9 +98,9 @@ def _strings(made: Functions) -> None:
     text, number = T.STRING, T.INT
     made.add("charAt", text, [text, number], lambda s, i: _part(s, i, i + 1) if i < len(s) else _part(s, i, i))
     made.add("indexOf", number, [text, text], lambda s, part: s.find(part))
-    made.add("indexOf", number, [text, text, number], lambda s, part, start: s.find(part, start))
+    made.add("indexOf", number, [text, text, number], lambda s, part, start: s.find(part, _place(start)))
     made.add("lastIndexOf", number, [text, text], lambda s, part: s.rfind(part))
-    made.add("lastIndexOf", number, [text, text, number], lambda s, part, end: s.rfind(part, 0, end + len(part)))
+    made.add("lastIndexOf", number, [text, text, number], _last_place)
     made.add("lowerAscii", text, [text], lambda s: "".join(c.lower() if c.isascii() else c for c in s))
     made.add("upperAscii", text, [text], lambda s: "".join(c.upper() if c.isascii() else c for c in s))
     made.add("replace", text, [text, text, text], lambda s, old, new: _replace(s, old, new, -1))
@@ -111,7 +114,17 @@ def _strings(made: Functions) -> None:
     made.add("trim", text, [text], lambda s: s.strip())
     made.add("reverse", text, [text], lambda s: s[::-1])
     made.add("strings.quote", text, [text], _quoted, member=False)
-    made.add("format", text, [text, _LIST], _format)
+    made.add("format", text, [text, _LIST], lambda s, values: _bounded(formatting.formatted(s, values)))
+
+
+def _place(index: int) -> int:
+    if index < 0:
+        raise ValueError(f"index out of range: {index}")
+    return index
+
+
+def _last_place(text: str, part: str, end: int) -> int:
+    return text.rfind(part, 0, _place(end) + len(part)) if end < len(text) else -1
 
 
 def _part(text: str, start: int, end: int) -> str:
@@ -148,58 +161,6 @@ def _split(text: str, by: str, most: int) -> list[str]:
     if not by:
         return list(text) if most < 0 else [*text[: most - 1], text[most - 1 :]]
     return text.split(by) if most < 0 else text.split(by, most - 1)
-
-
-def _format(template: str, values: list[Any]) -> str:
-    """``%s %d %f %e %b %x %X %o`` and ``%%``, with a precision for the two of floating point."""
-    out: list[str] = []
-    left = list(values)
-    at = 0
-    while at < len(template):
-        if template[at] != "%":
-            out.append(template[at])
-            at += 1
-            continue
-        end = at + 1
-        while end < len(template) and template[end] in ".0123456789":
-            end += 1
-        clause = template[end : end + 1]
-        precision = template[at + 1 : end]
-        at = end + 1
-        if clause == "%":
-            out.append("%")
-            continue
-        if not left:
-            raise ValueError("index out of range: too few arguments of format")
-        out.append(_formatted(clause, precision, left.pop(0)))
-    return _bounded("".join(out))
-
-
-def _formatted(clause: str, precision: str, value: Any) -> str:
-    if clause == "s":
-        return _shown(value)
-    if clause in "fe" and clause:
-        digits = int(precision[1:] or 6) if precision.startswith(".") else 6
-        return f"{float(value):.{min(digits, 100)}{clause}}"
-    if clause == "d" and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if clause in ("b", "o", "x", "X") and isinstance(value, int):
-        return f"{int(value):{clause}}"
-    if clause in ("x", "X") and isinstance(value, str):
-        return value.encode().hex() if clause == "x" else value.encode().hex().upper()
-    raise ValueError(f"could not parse formatting clause: unrecognized formatting clause {clause!r}")
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "null"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_shown, value))}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_shown(k)}: {_shown(v)}" for k, v in sorted(value.items())) + "}"
-    return str(value)
 
 
 # --- regular expressions
@@ -332,6 +293,7 @@ def _addresses(made: Functions) -> None:
     made.add("isLinkLocalUnicast", T.BOOL, [kind], lambda a: _ip(_of(a, _IP)).is_link_local)
     made.add("isLinkLocalMulticast", T.BOOL, [kind], _is_link_local_multicast)
     made.add("isGlobalUnicast", T.BOOL, [kind], _is_global_unicast)
+    made.add(macros.ADDRESS_TEXT, text, [kind], _address_text, member=False)
     made.add("isCIDR", T.BOOL, [text], _tried(_net), member=False)
     made.add("cidr", T.DYN, [text], lambda s: {_CIDR: f"{_net(s)[0]}/{_net(s)[1].prefixlen}"}, member=False)
     made.add("containsIP", T.BOOL, [kind, kind], lambda c, a: _ip(_of(a, _IP)) in _net(_of(c, _CIDR))[1])
@@ -341,6 +303,11 @@ def _addresses(made: Functions) -> None:
     made.add("ip", T.DYN, [kind], lambda c: {_IP: str(_net(_of(c, _CIDR))[0])})
     made.add("masked", T.DYN, [kind], lambda c: {_CIDR: str(_net(_of(c, _CIDR))[1])})
     made.add("prefixLength", T.INT, [kind], lambda c: _net(_of(c, _CIDR))[1].prefixlen)
+
+
+def _address_text(value: dict[str, Any]) -> str:
+    """``string()`` of an address or CIDR."""
+    return _of(value, _CIDR) if _CIDR in value else _of(value, _IP)
 
 
 def _asked(property: str) -> Function:

@@ -5,6 +5,7 @@ Pure. What is written out:
 - Loops of two variables (cel-go's ext/comprehensions.go), as loops over indices or keys that bind the value.
 - ``format.named(…)`` and ``….validate(…)``, which answer an optional: functions of ours cannot make one
   (docs/decisions/0005), so they answer a map with one member or none, and an optional index of it stands behind.
+- ``string(…)`` of an address or CIDR, which are maps here.
 - ``Object.spec{…}`` and ``JSONPatch{…}`` of mutations (apiserver/pkg/cel/mutation), as calls of functions that get the
   fields as a map.
 
@@ -18,6 +19,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+ADDRESS_TEXT = "__address_text"
+"""A function: the text of an address or CIDR."""
+
 KEYS, ENTRIES, MERGED = "__keys", "__entries", "__merged"
 """Functions: numbers below a size; a map of pairs; a map of maps."""
 
@@ -28,10 +32,13 @@ _LITERAL = re.compile(r"""[rRbB]{0,2}("{3}|'{3}|"|')""")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?[A-Za-z0-9_]*")
 _SPACE = re.compile(r"\s+")
+_ADDRESSES = re.compile(r"\bip\b|\bcidr\b|\bvariables\b")
+"""What an address may come from; elsewhere string() stays the library's, which knows more when it compiles."""
+
 _CLOSES = {")": "(", "]": "[", "}": "{"}
-_WORTH = re.compile(
-    r"\bvalidate\b|\bnamed\b|\ball\b|\bexists|\btransform|\bObject\b|\bJSONPatch\b"  # a word that a macro begins with
-)
+_WORTH = re.compile(r"\b(?:validate\b|named\b|all\b|exists|transform|Object\b|JSONPatch\b|string\b)")
+"""A word that a macro begins with."""
+
 _LOOPS = {
     "all": ((3,), "all"), "exists": ((3,), "exists"), "existsOne": ((3,), "exists_one"),
     "exists_one": ((3,), "exists_one"), "transformList": ((3, 4), "map"), "transformMap": ((3, 4), "map"),
@@ -66,6 +73,7 @@ def expanded(source: str, *, builds: bool = False) -> str:
     """``source`` with its macros written out; with ``builds`` those of mutations too. Raises BadMacro."""
     if not _WORTH.search(source):
         return source
+    addresses = _ADDRESSES.search(source) is not None
     groups = [_Group("")]
     for piece in _pieces(source):
         outside = groups[-1].parts[-1]
@@ -76,7 +84,7 @@ def expanded(source: str, *, builds: bool = False) -> str:
             group = groups.pop()
             if group.opened != _CLOSES[piece]:
                 return source
-            _close(group, groups[-1].parts[-1], len(groups))
+            _close(group, groups[-1].parts[-1], len(groups), addresses=addresses)
         elif piece == "," and groups[-1].opened:
             groups[-1].parts.append([])
         else:
@@ -139,7 +147,7 @@ def _significant(pieces: Sequence[str], end: int) -> int:
     return end
 
 
-def _close(group: _Group, outside: list[str], depth: int) -> None:
+def _close(group: _Group, outside: list[str], depth: int, *, addresses: bool) -> None:
     """Put a group, written out, behind the pieces outside it."""
     texts = group.texts
     if group.opened == "{" and group.name:
@@ -148,6 +156,11 @@ def _close(group: _Group, outside: list[str], depth: int) -> None:
             del outside[group.start :]
             outside.append(made)
             return
+    if addresses and len(texts) == 1 and group.opened == "(" and _is_global(outside, "string"):
+        del outside[_significant(outside, len(outside)) :]
+        shown = f"__shown{depth}"
+        outside.append(f"cel.bind({shown},dyn({texts[0]}),type({shown})==map?{ADDRESS_TEXT}({shown}):string({shown}))")
+        return
     counts, loop = _LOOPS.get(group.name, ((), "")) if group.opened == "(" else ((), "")
     if len(texts) in counts:
         _write_loop(group, loop, outside, depth)
@@ -159,10 +172,14 @@ def _close(group: _Group, outside: list[str], depth: int) -> None:
 
 
 def _is_named_format(group: _Group, outside: Sequence[str]) -> bool:
-    of = _significant(outside, group.start)
-    return group.name == "named" and of >= 0 and outside[of] == "format" and (
-        (before := _significant(outside, of)) < 0 or outside[before] != "."
-    )  # fmt: skip
+    return group.name == "named" and _is_global(outside[: group.start], "format")
+
+
+def _is_global(pieces: Sequence[str], name: str) -> bool:
+    """Whether the last piece is this name, of nothing before it."""
+    last = _significant(pieces, len(pieces))
+    before = _significant(pieces, last) if last >= 0 else -1
+    return last >= 0 and pieces[last] == name and (before < 0 or pieces[before] != ".")
 
 
 # --- loops of two variables

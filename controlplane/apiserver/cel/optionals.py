@@ -18,7 +18,7 @@ _PLAIN, _OPTIONAL, _HOLDS = 0, 1, 2
 _OF_OPTIONAL = ("value", "hasValue", "orValue")
 _MAKES = ("optional.of", "optional.ofNonZeroValue")
 _LOOKS_UP = ("_?._", "_[?_]")
-_TELLS = frozenset((
+TELLS = frozenset((
     "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_&&_", "_||_", "!_", "@in", "@not_strictly_false", "hasValue",
     "size", "type", "contains", "startsWith", "endsWith", "matches", "bool", "int", "uint", "double", "string", "bytes",
     "timestamp", "duration",
@@ -100,7 +100,7 @@ class _Walk:
             return _OPTIONAL
         if name in _MAKES:
             return _HOLDS if highest else _OPTIONAL
-        if name in _TELLS:
+        if name in TELLS:
             return _PLAIN
         if name in ("value", "orValue"):
             return max(_PLAIN if of == _OPTIONAL else of, *kinds, _PLAIN)

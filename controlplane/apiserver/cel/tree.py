@@ -15,8 +15,8 @@ LIMIT = 200_000
 DEPTH = 200
 """How deep expressions are looked into."""
 
-IDENT, SELECT, CALL, LIST, STRUCT, LOOP = 4, 5, 6, 7, 8, 9
-"""The fields of a node that say what it is; a constant has none of them."""
+CONSTANT, IDENT, SELECT, CALL, LIST, STRUCT, LOOP = 3, 4, 5, 6, 7, 8, 9
+"""The fields of a node that say what it is."""
 
 _ANY_VALUE, _CHECKED_EXPR = 2, 4
 
