@@ -1,4 +1,4 @@
-"""One probe, made once: exec, HTTP(S) or TCP. Never raises but on cancellation; every wait is bounded.
+"""One probe, made once: exec, HTTP(S), TCP or gRPC. Never raises but on cancellation; every wait is bounded.
 
 The rules are those of pkg/probe: an HTTP answer of 200 to 399 is healthy, and so is a redirect that leads elsewhere.
 """
@@ -9,9 +9,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent.pods import grpc_health
 from agent.pods.http_get import HttpGetFailed, HttpGetter, Target, find_port, reason
 from agent.runtime.base import Runtime, RuntimeFailure
-from shared.api.pod import HTTPGetAction, Probe
+from shared.api.pod import GRPCAction, HTTPGetAction, Probe
 
 USER_AGENT = "kube-probe/1.36"
 
@@ -46,6 +47,8 @@ class NetworkProber:
             if port is None:
                 return ProbeResult(False, f"couldn't find port: {probe.tcp_socket.port}")
             return await self._tcp(probe.tcp_socket.host or target.address, port, limit)
+        if probe.grpc is not None:
+            return await self._grpc(probe.grpc, target, limit)
         return ProbeResult(False, "missing probe handler")
 
     async def _exec(self, command: tuple[str, ...], target: Target, limit: float) -> ProbeResult:
@@ -67,6 +70,24 @@ class NetworkProber:
             return ProbeResult(False, f"dial tcp {host}:{port}: connect: {reason(error)}")
         writer.close()
         return ProbeResult(True)
+
+    async def _grpc(self, action: GRPCAction, target: Target, limit: float) -> ProbeResult:
+        address = f"{target.address}:{action.port}"
+        try:
+            async with asyncio.timeout(limit):
+                status = await grpc_health.check(target.address, action.port, action.service or "")
+        except TimeoutError:
+            return ProbeResult(False, f'timeout: failed to connect service "{address}" within {limit:g}s')
+        except OSError as error:
+            return ProbeResult(False, f'error: failed to connect service at "{address}": {reason(error)}')
+        except grpc_health.RpcFailed as error:
+            if error.code == "Unimplemented":
+                text = f"error: this server does not implement the grpc health protocol: {error.message}"
+                return ProbeResult(False, text)
+            return ProbeResult(False, f"error: health rpc probe failed: {error}")
+        if status != grpc_health.SERVING:
+            return ProbeResult(False, f'service unhealthy (responded with "{status}")')
+        return ProbeResult(True, "service healthy")
 
     async def _get(self, action: HTTPGetAction, target: Target, limit: float) -> ProbeResult:
         url = ""

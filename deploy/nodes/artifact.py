@@ -24,6 +24,7 @@ PACKAGES = ("agent", "shared", "deploy", "controlplane")
 
 LIBRARIES = (
     "aiohttp", "docker", "pyyaml", "prometheus-client", "orjson", "msgspec", "cryptography", "click",
+    "h2",
 )  # fmt: skip
 """What the agent imports; each comes with what it requires itself."""
 

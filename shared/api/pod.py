@@ -205,12 +205,18 @@ class TCPSocketAction(Struct, frozen=True, kw_only=True):
     host: str = ""
 
 
+class GRPCAction(Struct, frozen=True, kw_only=True):
+    port: int
+    service: str | None = None
+
+
 class Probe(Struct, frozen=True, kw_only=True):
-    """A probe; times in seconds. Exactly one of exec, http_get, tcp_socket is set."""
+    """A probe; times in seconds. Exactly one of exec, http_get, tcp_socket, grpc is set."""
 
     exec_: ExecAction | None = None
     http_get: HTTPGetAction | None = None
     tcp_socket: TCPSocketAction | None = None
+    grpc: GRPCAction | None = None
     initial_delay_seconds: int = 0
     timeout_seconds: int = 1
     period_seconds: int = 10

@@ -50,14 +50,12 @@ CONTAINERS: Mapping[str, Fields] = {
     "EnvFromSource": acted("prefix", configMapRef="EnvSource", secretRef="EnvSource"),
     "EnvSource": acted("name", "optional"),
     "ContainerPort": acted("name", "containerPort", "protocol", "hostPort", "hostIP"),
-    "Probe": {
-        **acted(
-            "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold",
-            "terminationGracePeriodSeconds",
-            exec="ExecAction", httpGet="HTTPGetAction", tcpSocket="TCPSocketAction",
-        ),
-        **warned("containers are not probed by gRPC yet: such a probe fails", "grpc"),
-    },
+    "Probe": acted(
+        "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold",
+        "terminationGracePeriodSeconds",
+        exec="ExecAction", httpGet="HTTPGetAction", tcpSocket="TCPSocketAction", grpc="GRPCAction",
+    ),
+    "GRPCAction": acted("port", "service"),
     "Lifecycle": {
         **acted(postStart="LifecycleHandler", preStop="LifecycleHandler"),
         **warned("containers are stopped with the signal that their image names", "stopSignal"),
